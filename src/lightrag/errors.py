@@ -1,0 +1,108 @@
+"""Every error that the engine raises on purpose, in one small tree.
+
+The tree says what went wrong, not which status code it becomes: `lightrag.api` maps it to HTTP in one place.
+A message names what is wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class LightRAGError(Exception):
+    """Base of all errors of this package."""
+
+
+# What a caller did wrong.
+
+
+class InvalidInput(LightRAGError):
+    """The request cannot be carried out as it is; nothing was changed."""
+
+
+class UnsupportedFormat(InvalidInput):
+    """The file is of a kind that no parser reads."""
+
+
+class TooLarge(InvalidInput):
+    """The input exceeds a size, page, or decompression limit."""
+
+
+class UnreadableDocument(InvalidInput):
+    """The file is damaged, encrypted, empty, or not what its name says."""
+
+
+class NotFound(LightRAGError):
+    """The named thing does not exist in this workspace."""
+
+
+class Conflict(LightRAGError):
+    """The request contradicts the present state; the message says which and how to resolve it."""
+
+
+class ConfigurationError(LightRAGError):
+    """A setting is missing, malformed, or contradicts another; names the setting and the mend."""
+
+
+class Cancelled(LightRAGError):
+    """The work was stopped because a user asked for it."""
+
+
+# What a model server did.
+
+
+class ModelError(LightRAGError):
+    """A model call failed.
+
+    `retryable` tells whether the same call may succeed later without a change of settings.
+    """
+
+    retryable = False
+
+
+class ModelUnreachable(ModelError):
+    """No connection, a time-out, or a 5xx answer."""
+
+    retryable = True
+
+
+class ModelRateLimited(ModelError):
+    """The server asked to slow down (429, or 503 with Retry-After)."""
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds the server asked to wait, where it said so."""
+
+
+class ModelRefused(ModelError):
+    """The server rejected the request for good: wrong key, unknown model, quota used up, invalid parameters."""
+
+
+class ContextTooLong(ModelRefused):
+    """The prompt does not fit the model's context."""
+
+
+class UnusableAnswer(ModelError):
+    """The model answered, but with nothing that can be used (empty, cut off, or not of the asked form)."""
+
+    retryable = True
+
+
+# What a store did.
+
+
+class StorageError(LightRAGError):
+    """A store failed."""
+
+
+class StorageUnavailable(StorageError):
+    """The store cannot be reached or is locked; trying again may succeed."""
+
+
+class StorageDamaged(StorageError):
+    """Stored data cannot be read; the message names the file and the way to mend it."""
+
+
+class StorageMismatch(StorageError):
+    """The workspace was written with other settings (embedding model, dimension, storage family)."""

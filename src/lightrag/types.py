@@ -1,0 +1,324 @@
+"""The nouns of the engine: frozen, typed, without behaviour beyond what they are.
+
+Words: a *document* is cut into *chunks*; an *extraction* is what was found in one chunk; a *mention* is one entity or
+relation of one extraction; an *entity* or *relation* is what the graph holds, folded from its mentions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Literal
+
+JsonObject = dict[str, Any]
+TagValue = str | int | float | bool | list[str]
+Mode = Literal["local", "global", "hybrid", "naive", "mix", "bypass"]
+MODES: tuple[Mode, ...] = ("local", "global", "hybrid", "naive", "mix", "bypass")
+
+UNKNOWN_SOURCE = "unknown_source"
+"""`file_path` of a document that was inserted without one."""
+
+FIELD_SEPARATOR = "<SEP>"
+"""Joins several values in one string field (descriptions, file paths, chunk ids), as LightRAG writes them."""
+
+
+class DocStatus(StrEnum):
+    """Life cycle of a document: pending, processing, then processed or failed."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    PROCESSED = "processed"
+    FAILED = "failed"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PageSpan:
+    """Characters [start, end) of a document's text that came from one page (1-based)."""
+
+    page: int
+    start: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """The text of a file with what the format knows of it."""
+
+    text: str
+    pages: tuple[PageSpan, ...] = ()
+    title: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What was left out or could not be read, in words for the document's report."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """A document's status row. Times are ISO 8601 in UTC."""
+
+    id: str
+    status: DocStatus
+    file_path: str = UNKNOWN_SOURCE
+    content_summary: str = ""
+    content_length: int = 0
+    content_hash: str = ""
+    """MD5 of the text; empty until the file has been parsed."""
+    track_id: str = ""
+    created_at: str = ""
+    updated_at: str = ""
+    chunks_list: tuple[str, ...] = ()
+    failed_chunks: tuple[str, ...] = ()
+    """Chunks whose extraction failed; the rest of the document is in the graph."""
+    error_msg: str | None = None
+    tags: Mapping[str, TagValue] = dataclasses.field(default_factory=dict)
+    """User metadata, usable in filters."""
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What the pipeline reports of the document: times, counts, warnings."""
+    source_file: str = ""
+    """Path below the input folder of a document that is still to be parsed; empty where the text was given."""
+    source_hash: str = ""
+    """MD5 of the file's bytes."""
+    delete_requested: bool = False
+    """The document is to be deleted; set durably before deletion starts."""
+
+    def replace(self, **changes: Any) -> DocumentRecord:
+        """Return a copy with the given fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document: characters [start, end) of its text."""
+
+    id: str
+    doc_id: str
+    order: int
+    content: str
+    tokens: int
+    start: int
+    end: int
+    file_path: str = UNKNOWN_SOURCE
+    page_start: int | None = None
+    page_end: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExtractedEntity:
+    """An entity as found in one chunk; the name is normalised."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExtractedRelation:
+    """An undirected relation as found in one chunk; `source` < `target`."""
+
+    source: str
+    target: str
+    keywords: str
+    description: str
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was found in one chunk: each name and each pair at most once."""
+
+    entities: tuple[ExtractedEntity, ...] = ()
+    relations: tuple[ExtractedRelation, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MentionSource:
+    """Where a mention stands."""
+
+    chunk_id: str
+    doc_id: str
+    order: int
+    """Position of the chunk in its document."""
+    file_path: str
+    created_at: int
+    """Unix seconds at which the document was accepted."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EntityMention:
+    """One chunk's word on an entity."""
+
+    entity: ExtractedEntity
+    source: MentionSource
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RelationMention:
+    """One chunk's word on a relation."""
+
+    relation: ExtractedRelation
+    source: MentionSource
+
+
+Pair = tuple[str, str]
+"""The two ends of a relation in sorted order."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entity:
+    """A node of the graph, folded from its mentions."""
+
+    name: str
+    type: str
+    description: str
+    mentions: int
+    """How many chunks mention it."""
+    chunk_ids: tuple[str, ...] = ()
+    """The chunks that the fold chose as evidence: all of them up to the evidence limit, a stable sample beyond."""
+    file_paths: tuple[str, ...] = ()
+    created_at: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Relation:
+    """An edge of the graph, folded from its mentions; undirected, `source` < `target`."""
+
+    source: str
+    target: str
+    keywords: str
+    description: str
+    weight: float
+    mentions: int
+    chunk_ids: tuple[str, ...] = ()
+    file_paths: tuple[str, ...] = ()
+    created_at: int = 0
+
+    @property
+    def pair(self) -> Pair:
+        """The key of the edge."""
+        return (self.source, self.target)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """Restricts a query to some documents. Empty fields do not restrict; filled ones must all hold."""
+
+    doc_ids: tuple[str, ...] = ()
+    file_paths: tuple[str, ...] = ()
+    """Exact paths or shell patterns (`*`, `?`, `[...]`)."""
+    tags: Mapping[str, TagValue] = dataclasses.field(default_factory=dict)
+    """Each named tag must equal the value, or, where either side is a list, share an element with it."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is restricted."""
+        return not (self.doc_ids or self.file_paths or self.tags)
+
+
+@dataclasses.dataclass(slots=True)
+class QueryParam:
+    """How a query is to be answered. Field names and defaults are LightRAG's."""
+
+    mode: Mode = "mix"
+    only_need_context: bool = False
+    only_need_prompt: bool = False
+    response_type: str = "Multiple Paragraphs"
+    stream: bool = False
+    top_k: int = 40
+    """Entities (local) or relations (global) to retrieve."""
+    chunk_top_k: int = 20
+    max_entity_tokens: int = 6000
+    max_relation_tokens: int = 8000
+    max_total_tokens: int = 30000
+    hl_keywords: list[str] = dataclasses.field(default_factory=list)
+    ll_keywords: list[str] = dataclasses.field(default_factory=list)
+    conversation_history: list[dict[str, str]] = dataclasses.field(default_factory=list)
+    history_turns: int = 0
+    user_prompt: str | None = None
+    enable_rerank: bool = True
+    include_references: bool = True
+    filter: DocumentFilter = dataclasses.field(default_factory=DocumentFilter)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reference:
+    """A cited document with the passages that were given to the model from it."""
+
+    reference_id: str
+    file_path: str
+    doc_id: str
+    chunks: tuple[Chunk, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ListRank:
+    """That one candidate list found an item, at which rank (1-based) and with which score."""
+
+    list_name: str
+    rank: int
+    score: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RankedChunk:
+    """A chunk in the context, with the reason why it is there."""
+
+    chunk: Chunk
+    score: float
+    reference_id: str
+    found_by: tuple[ListRank, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Keywords:
+    """High-level (themes) and low-level (names) keywords of a question."""
+
+    high_level: tuple[str, ...] = ()
+    low_level: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retrieved:
+    """Everything that was found for a question, cut to the token budget, best first."""
+
+    entities: tuple[Entity, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    chunks: tuple[RankedChunk, ...] = ()
+    references: tuple[Reference, ...] = ()
+    keywords: Keywords = Keywords()
+    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """LightRAG's processing_info: total_entities_found, entities_after_truncation, merged_chunks_count, …"""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.entities or self.relations or self.chunks)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The answer to a question: `text` when it is complete, `stream` when it is being written."""
+
+    retrieved: Retrieved
+    text: str | None = None
+    stream: AsyncIterator[str] | None = None
+    llm_generated: bool = False
+    """False where the text was quoted from the documents, canned, or is the context itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Accepted:
+    """Outcome of offering a document."""
+
+    outcome: Literal["accepted", "updated", "duplicate"]
+    record: DocumentRecord
+    """The new row, or the existing one where it is a duplicate."""
+    track_id: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GraphView:
+    """A part of the graph for display."""
+
+    entities: Sequence[Entity]
+    relations: Sequence[Relation]
+    is_truncated: bool = False
