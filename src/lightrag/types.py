@@ -128,6 +128,8 @@ class Extraction:
 
     entities: tuple[ExtractedEntity, ...] = ()
     relations: tuple[ExtractedRelation, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the reader of the report should know, such as an answer that was cut off."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

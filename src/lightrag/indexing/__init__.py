@@ -1,0 +1,1 @@
+"""Documents in, a graph out: chunking, extraction, folding, scheduling, deletion, verification."""
