@@ -24,12 +24,8 @@ _DAMAGED_DELIMITER = re.compile(r"<\|?[#|]\|?[#|]?\|?>|<\|[^|<>\n]?\|?>|\|#\||<#
 _DAMAGED_END = re.compile(r"<\|?\s*(?:COMPLETE|complete|Complete)\s*\|?>|\bCOMPLETE\b\s*$")
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*$", re.MULTILINE)
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_RECORD_START = re.compile(
-    r"(?im)^[\s\-*\d.()\"'#]*(entity|relation(?:ship)?)[\"'`)\s]*" + re.escape(DELIMITER)
-)
-_OLD_RECORD = re.compile(
-    r'\(\s*"(entity|relationship)"\s*<\|>(.*?)\)\s*(?:##|<\|COMPLETE\|>|\Z|\n)', re.DOTALL
-)
+_RECORD_START = re.compile(r"(?im)^[\s\-*\d.()\"'#]*(entity|relation(?:ship)?)[\"'`)\s]*" + re.escape(DELIMITER))
+_OLD_RECORD = re.compile(r'\(\s*"(entity|relationship)"\s*<\|>(.*?)\)\s*(?:##|<\|COMPLETE\|>|\Z|\n)', re.DOTALL)
 
 
 @dataclasses.dataclass(slots=True)

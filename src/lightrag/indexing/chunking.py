@@ -164,9 +164,7 @@ class Chunker:
 def chunk_id(doc_id: str, content: str, repeat: int = 0) -> str:
     """Return the id of a chunk: it names the document and the text, not the position."""
     suffix = f"\n{repeat}" if repeat else ""
-    digest = hashlib.md5(
-        f"{doc_id}\n{content}{suffix}".encode("utf-8", "surrogatepass"), usedforsecurity=False
-    )
+    digest = hashlib.md5(f"{doc_id}\n{content}{suffix}".encode("utf-8", "surrogatepass"), usedforsecurity=False)
     return f"chunk-{digest.hexdigest()}"
 
 

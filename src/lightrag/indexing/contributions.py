@@ -171,6 +171,22 @@ async def put_mentions(tx: Storage, extracted: Iterable[ExtractedChunk], fold: F
     return await fold.refold(tx, await tx.graph.put_mentions(entities, relations))
 
 
+async def put_mentions_again(tx: Storage, chunk_ids: Sequence[str], fold: Folder) -> list[StaleText]:
+    """Store the mentions of chunks from their kept extractions."""
+    rows = await tx.kv(Namespace.EXTRACTIONS).get(chunk_ids)
+    chunks = await tx.kv(Namespace.TEXT_CHUNKS).get(list(rows))
+    said = [
+        ExtractedChunk(
+            chunk_from_row(key, chunk),
+            extraction_from_row(rows[key]),
+            rows[key]["created_at"],
+            rows[key]["fingerprint"],
+        )
+        for key, chunk in chunks.items()
+    ]
+    return await put_mentions(tx, said, fold)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folder:
     """Folds the graph anew where mentions changed."""
@@ -187,37 +203,52 @@ class Folder:
         names, pairs = sorted(touched.names), sorted(touched.pairs)
         if not names and not pairs:
             return []
-        entity_evidence = await tx.graph.entity_evidence(names, self.rules.evidence_limit)
-        relation_evidence = await tx.graph.relation_evidence(pairs, self.rules.evidence_limit)
-        needs = [
-            *((StaleKind.ENTITY_SUMMARY, name, entity_summary_need(name, ev, self.rules))
-              for name, ev in entity_evidence.items()),
-            *((StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair), relation_summary_need(pair, ev, self.rules))
-              for pair, ev in relation_evidence.items()),
-        ]  # fmt: skip
-        summaries = await self._summaries(tx, needs)
-        entities = {
-            name: fold_entity(name, evidence, self.rules, summaries)
-            for name, evidence in entity_evidence.items()
-        }
-        relations = {
-            pair: fold_relation(pair, evidence, self.rules, summaries)
-            for pair, evidence in relation_evidence.items()
-        }
+        entities, relations = await self._fold(tx, names, pairs)
         stale = await self._write_entities(tx, names, entities)
         return stale + await self._write_relations(tx, pairs, relations)
 
-    async def _summaries(
-        self, tx: Storage, needs: Sequence[tuple[StaleKind, str, SummaryNeed | None]]
-    ) -> dict[str, str]:
-        wanted = [(kind, key, need) for kind, key, need in needs if need is not None]
-        if not wanted:
+    async def folded_entities(self, storage: Storage, names: Sequence[str]) -> dict[str, Entity]:
+        """Return what the nodes ought to be; changes nothing."""
+        evidence = await storage.graph.entity_evidence(names, self.rules.evidence_limit)
+        needs = [need for name, ev in evidence.items() if (need := entity_summary_need(name, ev, self.rules))]
+        summaries = await self._known(storage, needs)
+        return {name: fold_entity(name, ev, self.rules, summaries) for name, ev in evidence.items()}
+
+    async def folded_relations(self, storage: Storage, pairs: Sequence[Pair]) -> dict[Pair, Relation]:
+        """Return what the edges ought to be; changes nothing."""
+        evidence = await storage.graph.relation_evidence(pairs, self.rules.evidence_limit)
+        needs = [need for pair, ev in evidence.items() if (need := relation_summary_need(pair, ev, self.rules))]
+        summaries = await self._known(storage, needs)
+        return {pair: fold_relation(pair, ev, self.rules, summaries) for pair, ev in evidence.items()}
+
+    async def _fold(
+        self, tx: Storage, names: Sequence[str], pairs: Sequence[Pair]
+    ) -> tuple[dict[str, Entity], dict[Pair, Relation]]:
+        limit = self.rules.evidence_limit
+        of_names = await tx.graph.entity_evidence(names, limit) if names else {}
+        of_pairs = await tx.graph.relation_evidence(pairs, limit) if pairs else {}
+        needs: list[tuple[StaleKey, SummaryNeed]] = []
+        for name, entity_evidence in of_names.items():
+            need = entity_summary_need(name, entity_evidence, self.rules)
+            if need is not None:
+                needs.append((StaleKey(StaleKind.ENTITY_SUMMARY, name), need))
+        for pair, relation_evidence in of_pairs.items():
+            need = relation_summary_need(pair, relation_evidence, self.rules)
+            if need is not None:
+                needs.append((StaleKey(StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair)), need))
+        summaries = await self._known(tx, [need for _, need in needs])
+        if self.summarises and needs:
+            due = {str(key): {} for key, need in needs if need.key not in summaries}
+            await tx.kv(Namespace.STALE).put(due)
+        return (
+            {name: fold_entity(name, evidence, self.rules, summaries) for name, evidence in of_names.items()},
+            {pair: fold_relation(pair, evidence, self.rules, summaries) for pair, evidence in of_pairs.items()},
+        )
+
+    async def _known(self, storage: Storage, needs: Sequence[SummaryNeed]) -> dict[str, str]:
+        if not needs:
             return {}
-        rows = await tx.kv(Namespace.SUMMARIES).get([need.key for _, _, need in wanted])
-        if self.summarises:
-            await tx.kv(Namespace.STALE).put(
-                {str(StaleKey(kind, key)): {} for kind, key, need in wanted if need.key not in rows}
-            )
+        rows = await storage.kv(Namespace.SUMMARIES).get([need.key for need in needs])
         return {key: row["text"] for key, row in rows.items()}
 
     async def _write_entities(
@@ -251,8 +282,7 @@ class Folder:
                 relation_vector_text(relation),
             )
             for relation in changed
-            if relation.pair not in old
-            or relation_vector_text(old[relation.pair]) != relation_vector_text(relation)
+            if relation.pair not in old or relation_vector_text(old[relation.pair]) != relation_vector_text(relation)
         ]
         await _mark_stale(tx, stale)
         gone = [pair for pair in pairs if pair not in relations]

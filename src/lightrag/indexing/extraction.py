@@ -81,9 +81,7 @@ def _add_entity(found: dict[str, ExtractedEntity], entity: ExtractedEntity) -> N
         found[entity.name] = entity
         return
     kind = previous.type if previous.type != UNKNOWN_TYPE else entity.type
-    found[entity.name] = ExtractedEntity(
-        entity.name, kind, _join_sentences(previous.description, entity.description)
-    )
+    found[entity.name] = ExtractedEntity(entity.name, kind, _join_sentences(previous.description, entity.description))
 
 
 def _join_relations(first: ExtractedRelation, second: ExtractedRelation) -> ExtractedRelation:

@@ -149,9 +149,7 @@ def _reading_order(source: MentionSource) -> tuple[str, str, int]:
 
 def _fragments(told: Sequence[tuple[MentionSource, str]]) -> list[str]:
     """Return the distinct descriptions in reading order."""
-    return list(
-        dict.fromkeys(text for _, text in sorted(told, key=lambda item: _reading_order(item[0])) if text)
-    )
+    return list(dict.fromkeys(text for _, text in sorted(told, key=lambda item: _reading_order(item[0])) if text))
 
 
 def _need(label: str, told: Sequence[tuple[MentionSource, str]], rules: FoldRules) -> SummaryNeed | None:

@@ -22,9 +22,7 @@ _TYPE_REFUSED = re.compile(r"['()<>|/\\]")
 _RESERVED = frozenset({"__proto__", "constructor", "prototype"})
 # Full-width ASCII (U+FF01..U+FF5E) narrows by a fixed offset; punctuation other than these few keeps its width.
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code - 0xFEE0).isalnum()}
-_NARROW |= {
-    ord(wide): ord(narrow) for wide, narrow in zip("－＋／＊（）—\u3000\u00a0", "-+/*()-  ", strict=True)
-}
+_NARROW |= {ord(wide): ord(narrow) for wide, narrow in zip("－＋／＊（）—\u3000\u00a0", "-+/*()-  ", strict=True)}
 
 
 def clean_text(text: str) -> str:

@@ -84,6 +84,10 @@ class KVStore(Protocol):
         """Return the number of rows."""
         ...
 
+    async def clear(self) -> None:
+        """Remove all rows."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VectorRow:
@@ -408,8 +412,12 @@ class Storage(Protocol):
         """Finish pending writes and release everything. May be called more than once."""
         ...
 
-    async def drop(self) -> None:
-        """Delete all data of the workspace."""
+    async def drop(self, *, keep: Collection[Namespace] = ()) -> None:
+        """Delete all data of the workspace but these key-value namespaces. The storage stays open."""
+        ...
+
+    async def drop_vectors(self) -> None:
+        """Delete all vectors and forget their dimension, so that another model can fill them."""
         ...
 
     async def set_dimension(self, dimension: int) -> None:

@@ -1,0 +1,356 @@
+"""One workspace's engine: wires the parts and holds no logic of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from lightrag.documents.folder import file_md5
+from lightrag.documents.names import resolve_inside
+from lightrag.errors import Conflict, NotFound
+from lightrag.indexing.intake import (
+    FileItem,
+    OnConflict,
+    TextItem,
+    accept_file,
+    accept_texts,
+    file_stamp,
+    new_track_id,
+)
+from lightrag.indexing.manifest import Manifest, check_manifest, write_manifest
+from lightrag.indexing.pipeline import Pipeline
+from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.scan import FolderScan
+from lightrag.indexing.verify import Verifier, VerifyReport
+from lightrag.llm.contracts import ModelFacts, Role
+from lightrag.llm.meter import UsageMeter
+from lightrag.retrieval import graph_views
+from lightrag.storage.contracts import Namespace, SortField, Storage
+from lightrag.types import (
+    Accepted,
+    DocStatus,
+    DocumentRecord,
+    GraphView,
+    QueryParam,
+    QueryResult,
+    Retrieved,
+    TagValue,
+)
+
+RETRIED_AT_ONCE = 500
+
+
+class Asker(Protocol):
+    """What the engine needs of retrieval."""
+
+    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
+        """Return what is found for a question."""
+        ...
+
+    async def answer(self, question: str, param: QueryParam) -> QueryResult:
+        """Answer a question."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine was made with."""
+
+    workspace: str
+    working_dir: Path
+    input_dir: Path
+    chat: Mapping[Role, ModelFacts]
+    """Models by role; empty where no language model is configured."""
+    embedding: ModelFacts
+    extractor: str
+    storage_family: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What an engine is made of; see `lightrag.assembly`."""
+
+    info: EngineInfo
+    manifest: Manifest
+    storage: Storage
+    pipeline: Pipeline
+    asker: Asker
+    verifier: Verifier
+    scan: FolderScan
+    meter: UsageMeter
+    release: Callable[[], Awaitable[None]]
+    """Closes models and parsers."""
+
+
+class Engine:
+    """Documents in, a graph, answers out, for one workspace.
+
+    Use as an asynchronous context manager, or call `start` and `close`.
+    """
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._storage = parts.storage
+        self._pipeline = parts.pipeline
+        self._scans: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def workspace(self) -> str:
+        """Name of the workspace; empty for the default one."""
+        return self._parts.info.workspace
+
+    @property
+    def meter(self) -> UsageMeter:
+        """Counts model calls and tokens by role."""
+        return self._parts.meter
+
+    def describe(self) -> EngineInfo:
+        """Return what the engine was made with."""
+        return self._parts.info
+
+    async def start(self) -> None:
+        """Open the stores and begin working off what waits. Raises `StorageError`."""
+        try:
+            await self.open()
+            await self._pipeline.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def open(self) -> None:
+        """Open the stores without working off anything, for questions and maintenance."""
+        await self._storage.open()
+        await check_manifest(self._storage, self._parts.manifest)
+
+    async def close(self) -> None:
+        """Stop working and release everything. What was begun goes on at the next start."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._scans:
+            task.cancel()
+        await asyncio.gather(*self._scans, return_exceptions=True)
+        await self._pipeline.stop()
+        await self._parts.release()
+        await self._storage.close()
+
+    async def ready(self) -> None:
+        """Raise `StorageError` where the stores do not answer."""
+        await self._storage.documents.counts()
+
+    # Documents
+
+    async def add_texts(
+        self, items: Sequence[TextItem], *, track_id: str | None = None, on_conflict: OnConflict = "skip"
+    ) -> list[Accepted]:
+        """Accept texts durably and begin indexing. Raises `InvalidInput`; then none is accepted."""
+        accepted = await accept_texts(self._storage, items, track_id or new_track_id("insert"), on_conflict)
+        self._pipeline.interrupt(item.record.id for item in accepted if item.outcome == "updated")
+        return accepted
+
+    async def add_file(
+        self,
+        relative_path: str,
+        *,
+        track_id: str | None = None,
+        tags: Mapping[str, TagValue] | None = None,
+        on_conflict: OnConflict = "skip",
+    ) -> Accepted:
+        """Accept a file that lies in the input folder and begin indexing it."""
+        path = resolve_inside(self._parts.info.input_dir, relative_path)
+        if not path.is_file():
+            raise NotFound(f"There is no file '{relative_path}' in the input folder")
+        md5 = await asyncio.to_thread(file_md5, path)
+        stat = path.stat()
+        item = FileItem(relative_path, stat.st_size, md5, tags or {}, file_stamp(stat.st_size, stat.st_mtime_ns))
+        accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)
+        self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
+        return accepted
+
+    async def scan(self) -> str:
+        """Look for new and changed files in the input folder, in the background; return the track id."""
+        track_id = new_track_id("scan")
+        if not self._pipeline.scanning:
+            self._pipeline.scanning = True
+            task = asyncio.create_task(self._scan(track_id), name="folder-scan")
+            self._scans.add(task)
+            task.add_done_callback(self._scans.discard)
+        return track_id
+
+    async def _scan(self, track_id: str) -> None:
+        try:
+            updated = await self._parts.scan.run(track_id)
+            self._pipeline.interrupt(updated)
+        finally:
+            self._pipeline.scanning = False
+
+    async def get_document(self, doc_id: str) -> DocumentRecord:
+        """Return a document's row. Raises `NotFound`."""
+        record = (await self._storage.documents.get([doc_id])).get(doc_id)
+        if record is None:
+            raise NotFound(f"Document {doc_id} not found")
+        return record
+
+    async def get_content(self, doc_id: str) -> str | None:
+        """Return a document's text, or None where it has not been parsed or does not exist."""
+        row = (await self._storage.kv(Namespace.FULL_DOCS).get([doc_id])).get(doc_id)
+        return None if row is None else str(row["content"])
+
+    async def list_documents(
+        self,
+        *,
+        statuses: Collection[DocStatus] | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        sort: SortField = "updated_at",
+        descending: bool = True,
+    ) -> tuple[list[DocumentRecord], int]:
+        """Return one page of rows and the number of all that match."""
+        return await self._storage.documents.page(
+            statuses=statuses, offset=offset, limit=limit, sort=sort, descending=descending
+        )
+
+    async def status_counts(self) -> dict[DocStatus, int]:
+        """Return the number of documents per status, all statuses present."""
+        counts = await self._storage.documents.counts()
+        return {status: counts.get(status, 0) for status in DocStatus}
+
+    async def find_by_path(self, file_path: str) -> DocumentRecord | None:
+        """Return the document of this path, if any."""
+        return await self._storage.documents.by_file_path(file_path)
+
+    async def track(self, track_id: str) -> list[DocumentRecord]:
+        """Return the documents of one request."""
+        return await self._storage.documents.by_track_id(track_id)
+
+    async def delete_documents(
+        self, doc_ids: Sequence[str], *, delete_file: bool = False, delete_llm_cache: bool = False
+    ) -> list[str]:
+        """Mark documents for deletion, durably; return the ids that exist. Deleting goes on in the background."""
+        async with self._storage.transaction() as tx:
+            found = await tx.documents.get(doc_ids)
+            await tx.documents.put(
+                [
+                    record.replace(
+                        delete_requested=True,
+                        updated_at=now_iso(),
+                        metadata={**record.metadata, "delete_file": delete_file, "delete_llm_cache": delete_llm_cache},
+                    )
+                    for record in found.values()
+                ]
+            )
+        self._pipeline.interrupt(found)
+        return [doc_id for doc_id in doc_ids if doc_id in found]
+
+    async def clear(self, *, delete_files: bool = True, delete_llm_cache: bool = False) -> int:
+        """Remove all documents and everything made of them; return how many input files were deleted.
+
+        Raises `Conflict` while documents are being worked on.
+        """
+        if (await self._pipeline.status()).busy:
+            raise Conflict("Cannot clear documents while pipeline is busy")
+        kept = () if delete_llm_cache else (Namespace.LLM_CACHE, Namespace.SUMMARIES)
+        await self._storage.drop(keep=kept)
+        await write_manifest(self._storage, self._parts.manifest)
+        return await self._parts.scan.delete_files() if delete_files else 0
+
+    async def clear_cache(self) -> None:
+        """Forget all cached model answers; documents and graph stay."""
+        await self._storage.kv(Namespace.LLM_CACHE).clear()
+
+    async def retry_failed(self) -> str:
+        """Begin failed documents again; what succeeded is not done again. Returns the track id."""
+        while True:
+            rows, total = await self._storage.documents.page(
+                statuses=[DocStatus.FAILED], limit=RETRIED_AT_ONCE, sort="created_at", descending=False
+            )
+            rows = [row for row in rows if not row.metadata.get("is_duplicate")]
+            await self._storage.documents.put(
+                [row.replace(status=DocStatus.PENDING, updated_at=now_iso(), error_msg=None) for row in rows]
+            )
+            if not rows or total <= RETRIED_AT_ONCE:
+                break
+        self._pipeline.wake()
+        return new_track_id("retry")
+
+    async def cancel(self) -> bool:
+        """Stop everything that is open; False where nothing is."""
+        return await self._pipeline.cancel()
+
+    async def pipeline_status(self) -> PipelineStatus:
+        """Return what is being done."""
+        return await self._pipeline.status()
+
+    async def wait_until_idle(self) -> None:
+        """Return when this process has nothing left to do."""
+        await self._pipeline.wait_until_idle()
+
+    # Questions
+
+    async def query(self, question: str, param: QueryParam) -> QueryResult:
+        """Answer a question. Raises `ModelError` where a model fails."""
+        return await self._parts.asker.answer(question, param)
+
+    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
+        """Return what is found for a question, without an answer."""
+        return await self._parts.asker.retrieve(question, param)
+
+    # The graph
+
+    async def labels(self) -> list[str]:
+        """Return all entity names, sorted."""
+        return await graph_views.all_labels(self._storage.graph)
+
+    async def popular_labels(self, limit: int) -> list[str]:
+        """Return entity names by degree."""
+        return await self._storage.graph.popular_labels(limit)
+
+    async def search_labels(self, text: str, limit: int) -> list[str]:
+        """Return entity names that contain `text`, best first."""
+        return await graph_views.search_labels(self._storage.graph, text, limit)
+
+    async def subgraph(self, label: str, *, max_depth: int, max_nodes: int) -> GraphView:
+        """Return the neighbourhood of an entity; `*` for the whole graph by degree."""
+        return await graph_views.subgraph(self._storage.graph, label, max_depth=max_depth, max_nodes=max_nodes)
+
+    async def degrees(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the number of relations of each entity."""
+        return await self._storage.graph.degrees(names)
+
+    # Maintenance
+
+    async def verify(self) -> VerifyReport:
+        """Compare derived data with its sources; changes nothing."""
+        return await self._parts.verifier.verify()
+
+    async def repair(self) -> VerifyReport:
+        """Mend what `verify` finds; missing vectors are made in the background."""
+        report = await self._parts.verifier.repair()
+        await self._pipeline.load_stale()
+        return report
+
+    async def re_embed(self) -> int:
+        """Make all vectors anew with the configured embedding model; return how many are due.
+
+        The one way to open a workspace that was indexed with another embedding model. Texts stay findable by their
+        words meanwhile.
+        """
+        await self._storage.open()
+        await self._storage.drop_vectors()
+        due = await self._parts.verifier.list_all_vectors()
+        await write_manifest(self._storage, self._parts.manifest)
+        return due

@@ -1,0 +1,319 @@
+"""Takes one claimed document through its stages. Every stage may be cut short and run again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound
+from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.contributions import (
+    ExtractedChunk,
+    Folder,
+    add_chunks,
+    add_extractions,
+    chunk_from_row,
+    extraction_from_row,
+    move_chunks,
+    put_mentions,
+    remove_chunks,
+)
+from lightrag.indexing.extraction import Extractor
+from lightrag.indexing.intake import full_doc_row, md5_hex, summary_of
+from lightrag.indexing.progress import Progress, now_iso
+from lightrag.indexing.stale import StaleText
+from lightrag.indexing.vectorizer import Ticket, Vectorizer
+from lightrag.storage.contracts import Namespace, Storage
+from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
+
+T = TypeVar("T")
+
+GROUP = 64
+"""Chunks that are placed, removed or folded in one transaction."""
+
+ParseFile = Callable[[DocumentRecord], Awaitable[ParsedDocument]]
+RemoveFile = Callable[[DocumentRecord], Awaitable[None]]
+
+
+class Superseded(Exception):
+    """The document was changed, deleted, or cancelled meanwhile; whoever did that has the say."""
+
+
+class ExtractionGate:
+    """Bounds the chunks that are offered to the extractor at once, and counts those that wait."""
+
+    def __init__(self, width: int) -> None:
+        self._semaphore = asyncio.Semaphore(width)
+        self.chunks = 0
+        """Chunks that wait for the extractor or are with it."""
+        self.opening = 0
+        """Documents whose chunks are not known yet."""
+
+    async def through(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` when there is room."""
+        self.chunks += 1
+        try:
+            async with self._semaphore:
+                return await work()
+        finally:
+            self.chunks -= 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JobTools:
+    """What a job works with."""
+
+    storage: Storage
+    chunker: Chunker
+    extractor: Extractor
+    vectorizer: Vectorizer
+    fold: Folder
+    parse: ParseFile
+    remove_file: RemoveFile
+    progress: Progress
+    gate: ExtractionGate
+
+
+class DocumentJob:
+    """Indexes or deletes one document."""
+
+    def __init__(self, tools: JobTools, record: DocumentRecord) -> None:
+        self._tools = tools
+        self._record = record
+        self._tickets: list[Ticket] = []
+        self._notes: list[str] = []
+        self._started = int(time.time())
+
+    async def index(self) -> None:
+        """Bring what the document contributes in line with its text.
+
+        Ends with status processed, or failed where chunks could not be extracted or embedded; what succeeded stays.
+        Raises `Superseded`, or the `LightRAGError` that stopped it.
+        """
+        created = int(datetime.fromisoformat(self._record.created_at).timestamp())
+        self._tools.gate.opening += 1
+        try:
+            await self._update(status=DocStatus.PROCESSING, error_msg=None, failed_chunks=())
+            parsed = await self._text()
+            chunks = await asyncio.to_thread(
+                self._tools.chunker.cut,
+                self._record.id,
+                parsed.text,
+                file_path=self._record.file_path,
+                pages=parsed.pages,
+            )
+            await self._place(chunks, created)
+        finally:
+            self._tools.gate.opening -= 1
+        self._tools.progress.chunks += len(chunks)
+        failures = await self._extract(chunks, created)
+        for ticket in self._tickets:
+            await ticket.wait()
+        await self._finish(chunks, failures)
+
+    async def delete(self) -> None:
+        """Take the document and all that it contributed out of the workspace."""
+        for group in _groups(self._record.chunks_list):
+            async with self._transaction(deleting=True) as tx:
+                self._offer(await remove_chunks(tx, group, self._tools.fold))
+                remaining = tuple(key for key in self._record.chunks_list if key not in set(group))
+                await self._put(tx, chunks_list=remaining)
+        async with self._transaction(deleting=True) as tx:
+            await tx.kv(Namespace.FULL_DOCS).delete([self._record.id])
+            await tx.documents.delete([self._record.id])
+        if self._record.metadata.get("delete_file"):
+            await self._tools.remove_file(self._record)
+
+    async def fail(self, reason: str) -> None:
+        """Record why the document could not be indexed."""
+        await self._update(status=DocStatus.FAILED, error_msg=reason, metadata=self._report())
+
+    async def _text(self) -> ParsedDocument:
+        record = self._record
+        if record.source_file and not record.content_hash:
+            parsed = await self._tools.parse(record)
+            self._notes += parsed.warnings
+            content_hash = md5_hex(parsed.text)
+            async with self._transaction() as tx:
+                twin = await tx.documents.by_content_hash(content_hash)
+                duplicate = twin is not None and twin.id != record.id and not twin.delete_requested
+                if twin is not None and duplicate:
+                    await self._put(tx, **self._duplicate_of(twin))
+                else:
+                    await tx.kv(Namespace.FULL_DOCS).put({record.id: full_doc_row(parsed, record.file_path)})
+                    await self._put(
+                        tx,
+                        content_hash=content_hash,
+                        content_summary=summary_of(parsed.text),
+                        content_length=len(parsed.text),
+                    )
+            if duplicate:
+                raise Superseded
+            return parsed
+        row = (await self._tools.storage.kv(Namespace.FULL_DOCS).get([record.id])).get(record.id)
+        if row is None:
+            raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
+        return ParsedDocument(row["content"], tuple(PageSpan(*page) for page in row["pages"]))
+
+    def _duplicate_of(self, twin: DocumentRecord) -> dict[str, Any]:
+        return {
+            "status": DocStatus.FAILED,
+            "error_msg": f"Content already exists: the same text is document {twin.id} ({twin.file_path})",
+            "metadata": {
+                **self._report(),
+                "is_duplicate": True,
+                "original_doc_id": twin.id,
+                "original_track_id": twin.track_id,
+            },
+        }
+
+    async def _place(self, chunks: Sequence[Chunk], created: int) -> None:
+        """Replace the document's chunks by these; those with the same text keep what was made of them."""
+        new = {chunk.id: chunk for chunk in chunks}
+        for group in _groups([key for key in self._record.chunks_list if key not in new]):
+            async with self._transaction() as tx:
+                self._offer(await remove_chunks(tx, group, self._tools.fold))
+                gone = set(group)
+                await self._put(tx, chunks_list=tuple(k for k in self._record.chunks_list if k not in gone))
+        old = set(self._record.chunks_list)
+        for added in _groups([chunk for chunk in chunks if chunk.id not in old]):
+            async with self._transaction() as tx:
+                self._offer(await add_chunks(tx, added))
+                await self._put(tx, chunks_list=(*self._record.chunks_list, *(chunk.id for chunk in added)))
+        await self._move([chunk for chunk in chunks if chunk.id in old], created)
+        if self._record.chunks_list != tuple(new):
+            await self._update(chunks_list=tuple(new))
+
+    async def _move(self, kept: Sequence[Chunk], created: int) -> None:
+        for group in _groups(kept):
+            keys = [chunk.id for chunk in group]
+            rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(keys)
+            moved = [chunk for chunk in group if chunk.id in rows and chunk_from_row(chunk.id, rows[chunk.id]) != chunk]
+            if not moved:
+                continue
+            async with self._transaction() as tx:
+                await move_chunks(tx, moved)
+                extractions = await tx.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in moved])
+                said = [
+                    ExtractedChunk(
+                        chunk, extraction_from_row(extractions[chunk.id]), created, extractions[chunk.id]["fingerprint"]
+                    )
+                    for chunk in moved
+                    if chunk.id in extractions
+                ]
+                self._offer(await put_mentions(tx, said, self._tools.fold))
+
+    async def _extract(self, chunks: Sequence[Chunk], created: int) -> dict[str, ModelError]:
+        """Extract the chunks that have not been; return the failures by chunk id."""
+        known = await self._tools.storage.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in chunks])
+        missing = [chunk for chunk in chunks if chunk.id not in known]
+        self._tools.progress.chunks_done += len(known)
+        tasks = {asyncio.create_task(self._extract_one(chunk)): chunk for chunk in missing}
+        failures: dict[str, ModelError] = {}
+        found: list[ExtractedChunk] = []
+        fingerprint = self._tools.extractor.fingerprint
+        try:
+            waiting = set(tasks)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    chunk, outcome = tasks[task], task.result()
+                    self._tools.progress.chunks_done += 1
+                    if isinstance(outcome, ModelError):
+                        failures[chunk.id] = outcome
+                    else:
+                        self._notes += (f"chunk {chunk.order + 1}: {note}" for note in outcome.notes)
+                        found.append(ExtractedChunk(chunk, outcome, created, fingerprint))
+                if len(found) >= GROUP or not waiting:
+                    await self._commit(found)
+                    found = []
+                _stop_if_hopeless(failures)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return failures
+
+    async def _extract_one(self, chunk: Chunk) -> Extraction | ModelError:
+        try:
+            return await self._tools.gate.through(lambda: self._tools.extractor.extract(chunk))
+        except ModelError as error:
+            return error
+
+    async def _commit(self, found: Sequence[ExtractedChunk]) -> None:
+        if found:
+            async with self._transaction() as tx:
+                self._offer(await add_extractions(tx, found, self._tools.fold))
+
+    async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
+        if not failures:
+            await self._update(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
+            return
+        first = next(iter(failures.values()))
+        await self._update(
+            status=DocStatus.FAILED,
+            failed_chunks=tuple(chunk.id for chunk in chunks if chunk.id in failures),
+            error_msg=f"{len(failures)} of {len(chunks)} chunks could not be extracted: {first}. "
+            "What succeeded is in the graph; retry the failed documents to do only these chunks again",
+            metadata=self._report(),
+        )
+
+    def _offer(self, stale: Sequence[StaleText]) -> None:
+        if stale:
+            self._tickets.append(self._tools.vectorizer.offer(stale))
+
+    def _report(self) -> dict[str, Any]:
+        report = {
+            **self._record.metadata,
+            "processing_start_time": self._started,
+            "processing_end_time": int(time.time()),
+        }
+        report.pop("warnings", None)
+        return {**report, "warnings": self._notes[:20]} if self._notes else report
+
+    async def _update(self, **changes: Any) -> None:
+        async with self._transaction() as tx:
+            await self._put(tx, **changes)
+
+    async def _put(self, tx: Storage, **changes: Any) -> None:
+        self._record = self._record.replace(updated_at=now_iso(), **changes)
+        await tx.documents.put([self._record])
+
+    @asynccontextmanager
+    async def _transaction(self, *, deleting: bool = False) -> AsyncIterator[Storage]:
+        """Begin a transaction in which this job still has the say over the document."""
+        before = self._record
+        try:
+            async with self._tools.storage.transaction() as tx:
+                current = (await tx.documents.get([before.id])).get(before.id)
+                if current is None or current.delete_requested != deleting or not _same_version(current, before):
+                    raise Superseded
+                yield tx
+        except BaseException:
+            self._record = before
+            raise
+
+
+def _same_version(current: DocumentRecord, mine: DocumentRecord) -> bool:
+    def version(record: DocumentRecord) -> tuple[str, str]:
+        # A row that an update or a retry put in is pending and has another text, file, or time.
+        return (record.content_hash, record.source_hash)
+
+    return version(current) == version(mine) and current.updated_at == mine.updated_at
+
+
+def _stop_if_hopeless(failures: dict[str, ModelError]) -> None:
+    """Raise a refusal that every other chunk would meet as well."""
+    for error in failures.values():
+        if isinstance(error, ModelRefused) and not isinstance(error, ContextTooLong):
+            raise error
+
+
+def _groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), GROUP):
+        yield items[start : start + GROUP]

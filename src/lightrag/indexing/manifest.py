@@ -1,0 +1,51 @@
+"""What a workspace was made with, recorded in it, so that a start with something else is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from lightrag.errors import StorageMismatch
+from lightrag.indexing.progress import now_iso
+from lightrag.storage.contracts import Namespace, Storage, VectorKind
+
+KEY = "manifest"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What vectors were made by, and which family keeps them."""
+
+    embedding: str
+    """Binding and model name."""
+    family: str
+
+
+async def check_manifest(storage: Storage, mine: Manifest) -> None:
+    """Record the manifest of a new workspace, or compare it with the recorded one.
+
+    Raises `StorageMismatch` where vectors of another model are stored; the message tells the way out.
+    """
+    meta = storage.kv(Namespace.META)
+    row = (await meta.get([KEY])).get(KEY)
+    if row is not None and row.get("embedding") != mine.embedding and await _has_vectors(storage):
+        raise StorageMismatch(
+            f"Workspace '{storage.workspace or 'default'}' was indexed with the embedding model "
+            f"'{row.get('embedding')}', but '{mine.embedding}' is configured. Configure the former one again "
+            "(EMBEDDING_BINDING, EMBEDDING_MODEL), or make all vectors anew with: lightrag repair --re-embed"
+        )
+    if row is None or row.get("embedding") != mine.embedding:
+        await write_manifest(storage, mine)
+
+
+async def write_manifest(storage: Storage, mine: Manifest) -> None:
+    """Record what the workspace is made with."""
+    await storage.kv(Namespace.META).put(
+        {KEY: {"embedding": mine.embedding, "family": mine.family, "written_at": now_iso()}}
+    )
+
+
+async def _has_vectors(storage: Storage) -> bool:
+    for kind in VectorKind:
+        if await storage.vectors(kind).count():
+            return True
+    return False

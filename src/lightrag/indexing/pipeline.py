@@ -1,0 +1,312 @@
+"""Schedules the work of one workspace: claims documents, keeps the model's slots full, summarises when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+import structlog
+
+from lightrag.errors import LightRAGError
+from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
+from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.summarizer import Summarizer
+from lightrag.storage.contracts import Namespace
+from lightrag.types import DocStatus, DocumentRecord, JsonObject
+
+OPEN = (DocStatus.PENDING, DocStatus.PROCESSING)
+CANCEL_KEY = "cancellation"
+CANCELLED_REASON = "User cancelled"
+
+_log = structlog.get_logger("lightrag.pipeline")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SlotUse:
+    """What the model's limiter reports."""
+
+    slots: int = 0
+    busy: int = 0
+    paused_until: float | None = None
+    """Unix seconds, where the server asked to wait."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """How the pipeline schedules."""
+
+    owner: str
+    """Names this process in leases."""
+    slots: int = 4
+    max_documents: int = 64
+    """Documents that are worked on at once."""
+    lease_seconds: float = 60.0
+    poll_seconds: float = 2.0
+    """How often other processes' work is looked for when nothing happens here."""
+    summarise_every: float = 300.0
+    """With documents arriving all the time, summaries are written at least this often (seconds)."""
+
+
+class Pipeline:
+    """Works off the documents of a workspace, together with other processes that do the same.
+
+    A document belongs to the process that holds its lease. Documents are claimed as long as the extractor has less
+    in its queue than it can work off at once, so that its slots stay full without barriers between documents.
+    """
+
+    def __init__(
+        self,
+        tools: JobTools,
+        options: PipelineOptions,
+        *,
+        summarizer: Summarizer | None = None,
+        slot_use: Callable[[], SlotUse] = SlotUse,
+    ) -> None:
+        self._tools = tools
+        self._options = options
+        self._summarizer = summarizer
+        self._slot_use = slot_use
+        self._active: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+        self._cancel_seen = ""
+        self._cancelling = False
+        self._summarised_at = time.monotonic()
+        self._summary_failed_at: float | None = None
+        self.scanning = False
+
+    async def start(self) -> None:
+        """Begin working; documents that a dead process left behind are taken up when their lease ends."""
+        self._cancel_seen = (await self._cancellation()).get("id", "")
+        await self._tools.vectorizer.load()
+        self._loops = [
+            asyncio.create_task(self._feed(), name="pipeline-feed"),
+            asyncio.create_task(self._beat(), name="pipeline-heartbeat"),
+            asyncio.create_task(self._tools.vectorizer.run(), name="pipeline-vectors"),
+        ]
+
+    async def stop(self) -> None:
+        """Stop at once; what was begun goes on at the next start."""
+        tasks = [*self._loops, *self._active.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._loops = []
+
+    async def load_stale(self) -> None:
+        """Queue vectors that were listed as stale by somebody else."""
+        await self._tools.vectorizer.load()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._idle.clear()
+        self._wake.set()
+
+    def interrupt(self, doc_ids: Iterable[str]) -> None:
+        """Stop working on documents whose rows were changed by a request."""
+        for doc_id in doc_ids:
+            task = self._active.get(doc_id)
+            if task is not None:
+                task.cancel()
+        self.wake()
+
+    async def wait_until_idle(self) -> None:
+        """Return when this process has nothing left to do."""
+        while not self._idle.is_set():
+            await self._idle.wait()
+
+    async def cancel(self) -> bool:
+        """Stop all open documents of the workspace, in every process; they become failed."""
+        storage = self._tools.storage
+        async with storage.transaction() as tx:
+            rows, total = await tx.documents.page(statuses=OPEN, limit=100_000, sort="created_at", descending=False)
+            rows = [row for row in rows if not row.delete_requested]
+            await tx.documents.put(
+                [row.replace(status=DocStatus.FAILED, error_msg=CANCELLED_REASON, updated_at=now_iso()) for row in rows]
+            )
+            if total:
+                await tx.kv(Namespace.META).put({CANCEL_KEY: {"id": now_iso()}})
+        if rows:
+            self._tools.progress.say(f"Cancellation requested: {len(rows)} documents stopped")
+            await self._obey_cancellation()
+        return bool(rows)
+
+    async def status(self) -> PipelineStatus:
+        """Return what is being done; `busy` also where another process is at work."""
+        progress, use = self._tools.progress, self._slot_use()
+        counts = await self._tools.storage.documents.counts()
+        waiting = sum(counts.get(status, 0) for status in OPEN)
+        busy = bool(self._active) or waiting > 0 or (bool(self._loops) and not self._idle.is_set())
+        messages = tuple(progress.messages)
+        paused = use.paused_until
+        return PipelineStatus(
+            busy=busy,
+            job_name=progress.job_name,
+            job_start=progress.job_start,
+            docs=max(progress.docs, progress.docs_done + waiting) if busy else progress.docs,
+            batchs=max(progress.docs, progress.docs_done + waiting) if busy else progress.docs,
+            cur_batch=progress.docs_done,
+            request_pending=waiting > len(self._active),
+            cancellation_requested=self._cancelling,
+            latest_message=messages[-1] if messages else "",
+            history_messages=messages,
+            scanning=self.scanning,
+            chunks=progress.chunks,
+            chunks_done=progress.chunks_done,
+            vectors_waiting=self._tools.vectorizer.waiting,
+            summaries_waiting=0,
+            paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
+            slots=use.slots,
+            slots_busy=use.busy,
+        )
+
+    async def _feed(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                claimed = await self._claim()
+                if not claimed and not self._active:
+                    await self._rest()
+                elif time.monotonic() - self._summarised_at > self._options.summarise_every:
+                    await self._summarise()
+            except LightRAGError as error:
+                # A store that does not answer is waited for; nothing is lost meanwhile.
+                _log.warning("pipeline_store_failed", error=str(error))
+                claimed = 0
+            if claimed and len(self._active) < self._options.max_documents:
+                await asyncio.sleep(0)
+                continue
+            await _wait(self._wake, self._options.poll_seconds)
+
+    async def _rest(self) -> None:
+        """Do what is put off while documents wait; then say that nothing is left."""
+        if await self._summarise() or self._wake.is_set():
+            self._wake.set()
+            return
+        if self._tools.vectorizer.waiting:
+            await asyncio.sleep(0.02)
+            self._wake.set()
+            return
+        self._tools.progress.end_job()
+        self._idle.set()
+
+    async def _summarise(self) -> int:
+        self._summarised_at = time.monotonic()
+        if self._summarizer is None:
+            return 0
+        if self._summary_failed_at is not None and time.monotonic() - self._summary_failed_at < 60:
+            return 0
+        listed, stale, failure = await self._summarizer.run_round()
+        self._tools.vectorizer.offer(stale)
+        self._summary_failed_at = time.monotonic() if failure is not None else None
+        if failure is not None:
+            self._tools.progress.say(f"Summaries put off: {failure}")
+            return 0
+        if listed:
+            self._tools.progress.say(f"Summarised {listed} descriptions")
+        return listed
+
+    async def _claim(self) -> int:
+        room = min(self._options.max_documents - len(self._active), self._hunger())
+        if room <= 0:
+            return 0
+        records = await self._tools.storage.documents.claim(
+            self._options.owner, limit=room, lease_seconds=self._options.lease_seconds, statuses=OPEN
+        )
+        for record in records:
+            self._idle.clear()
+            self._tools.progress.begin_document(record.file_path)
+            task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
+            self._active[record.id] = task
+        return len(records)
+
+    def _hunger(self) -> int:
+        """How many more documents to begin: enough that chunks wait for slots, few enough to keep memory small."""
+        gate = self._tools.gate
+        return 4 * self._options.slots - gate.chunks - gate.opening
+
+    async def _work(self, record: DocumentRecord) -> None:
+        job = DocumentJob(self._tools, record)
+        progress = self._tools.progress
+        try:
+            if record.delete_requested:
+                await job.delete()
+                progress.say(f"Deleted: {record.file_path}")
+            else:
+                progress.say(f"Processing: {record.file_path}")
+                await self._index(job, record)
+        except Superseded:
+            pass
+        except LightRAGError as error:
+            _log.warning("document_stage_failed", document=record.id, error=str(error))
+            progress.say(f"Put off: {record.file_path}: {error}")
+        finally:
+            progress.docs_done += 1
+            self._active.pop(record.id, None)
+            await asyncio.shield(self._release(record))
+            self._wake.set()
+
+    async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
+        try:
+            await job.index()
+        except (Superseded, asyncio.CancelledError):
+            raise
+        except LightRAGError as error:
+            self._tools.progress.say(f"Failed: {record.file_path}: {error}")
+            await job.fail(str(error))
+        except Exception as error:
+            _log.exception("document_failed", document=record.id)
+            self._tools.progress.say(f"Failed: {record.file_path}: {error!r}")
+            await job.fail(f"Internal error ({type(error).__name__}: {error}); see the server's log")
+        else:
+            self._tools.progress.say(f"Completed: {record.file_path}")
+
+    async def _release(self, record: DocumentRecord) -> None:
+        try:
+            await self._tools.storage.documents.release(self._options.owner, [record.id])
+        except LightRAGError as error:
+            # The lease runs out by itself.
+            _log.warning("lease_not_released", document=record.id, error=str(error))
+
+    async def _beat(self) -> None:
+        beats = 0
+        while True:
+            await asyncio.sleep(min(1.0, self._options.lease_seconds / 3))
+            beats += 1
+            try:
+                if self._active and beats % max(int(self._options.lease_seconds / 3), 1) == 0:
+                    await self._tools.storage.documents.heartbeat(self._options.owner, self._options.lease_seconds)
+                if self._active:
+                    await self._obey_cancellation()
+            except LightRAGError as error:
+                _log.warning("heartbeat_failed", error=str(error))
+
+    async def _obey_cancellation(self) -> None:
+        cancellation = (await self._cancellation()).get("id", "")
+        if cancellation == self._cancel_seen:
+            return
+        self._cancel_seen = cancellation
+        self._cancelling = True
+        try:
+            tasks = list(self._active.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            self._cancelling = False
+
+    async def _cancellation(self) -> JsonObject:
+        return (await self._tools.storage.kv(Namespace.META).get([CANCEL_KEY])).get(CANCEL_KEY, {})
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,76 @@
+"""What the pipeline is doing, for people who watch it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from datetime import UTC, datetime
+
+HISTORY = 1000
+"""Messages kept."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PipelineStatus:
+    """A snapshot of the pipeline; the first fields carry LightRAG's names."""
+
+    busy: bool
+    job_name: str
+    job_start: str | None
+    docs: int
+    """Documents of the present job."""
+    batchs: int
+    cur_batch: int
+    """Documents of the present job that are done."""
+    request_pending: bool
+    cancellation_requested: bool
+    latest_message: str
+    history_messages: tuple[str, ...]
+    autoscanned: bool = False
+    scanning: bool = False
+    chunks: int = 0
+    """Chunks of the present job that are known so far."""
+    chunks_done: int = 0
+    vectors_waiting: int = 0
+    summaries_waiting: int = 0
+    paused_until: str | None = None
+    """When a model server asked to wait: the time until which calls are held back."""
+    slots: int = 0
+    slots_busy: int = 0
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """Counts the present job. A job begins with the first document after a pause and ends when nothing is left."""
+
+    job_start: str | None = None
+    job_name: str = "-"
+    docs: int = 0
+    docs_done: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    messages: deque[str] = dataclasses.field(default_factory=lambda: deque(maxlen=HISTORY))
+
+    def begin_document(self, name: str) -> None:
+        """Count a document that is being worked on; the first one names the job."""
+        if self.job_start is None:
+            self.job_start = now_iso()
+            self.docs = self.docs_done = self.chunks = self.chunks_done = 0
+            self.job_name = name[:40]
+        self.docs += 1
+
+    def end_job(self) -> None:
+        """Note that nothing is left to do."""
+        if self.job_start is not None:
+            self.say(f"Finished: {self.docs_done} of {self.docs} documents, {self.chunks_done} chunks")
+        self.job_start = None
+        self.job_name = "-"
+
+    def say(self, message: str) -> None:
+        """Keep a message for the watchers."""
+        self.messages.append(message)
+
+
+def now_iso() -> str:
+    """Return the present time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,173 @@
+"""Makes stale vectors, in batches across documents."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+
+from lightrag.errors import LightRAGError
+from lightrag.indexing.contributions import chunk_from_row
+from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
+from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
+from lightrag.llm.contracts import EmbeddingModel
+from lightrag.storage.contracts import Namespace, Storage, VectorRow
+from lightrag.types import FIELD_SEPARATOR, Pair
+
+GATHER_SECONDS = 0.03
+"""How long a batch that is not full waits for more."""
+
+
+class Ticket:
+    """Waits until a set of vectors is made."""
+
+    def __init__(self, keys: Iterable[StaleKey]) -> None:
+        self._open = set(keys)
+        self._done = asyncio.Event()
+        self._failure: LightRAGError | None = None
+        if not self._open:
+            self._done.set()
+
+    def settle(self, key: StaleKey, failure: LightRAGError | None) -> None:
+        """Note that one vector is made, or why it is not."""
+        self._open.discard(key)
+        self._failure = self._failure or failure
+        if not self._open:
+            self._done.set()
+
+    async def wait(self) -> None:
+        """Return when all vectors are made; raises the first failure."""
+        await self._done.wait()
+        if self._failure is not None:
+            raise self._failure
+
+
+@dataclasses.dataclass(slots=True)
+class _Waiting:
+    text: str
+    tickets: list[Ticket]
+
+
+class Vectorizer:
+    """Embeds what is offered to it and stores the vectors.
+
+    A vector is stored only if its stale row still names the text that was embedded; where the source changed
+    meanwhile, the row stays and the newer text comes round by itself.
+    """
+
+    def __init__(self, storage: Storage, embedding: EmbeddingModel, *, batch: int, parallel: int) -> None:
+        self._storage = storage
+        self._embedding = embedding
+        self._batch = batch
+        self._waiting: dict[StaleKey, _Waiting] = {}
+        self._wake = asyncio.Event()
+        self._slots = asyncio.Semaphore(parallel)
+        self._running: set[asyncio.Task[None]] = set()
+        self._dimension_set = False
+
+    @property
+    def waiting(self) -> int:
+        """How many vectors wait or are being made."""
+        return len(self._waiting) + self._batch * len(self._running)
+
+    def offer(self, texts: Sequence[StaleText]) -> Ticket:
+        """Queue vectors; the ticket tells when they are made."""
+        ticket = Ticket(item.key for item in texts)
+        for item in texts:
+            known = self._waiting.get(item.key)
+            tickets = [*(known.tickets if known else ()), ticket]
+            self._waiting[item.key] = _Waiting(item.text, tickets)
+        self._wake.set()
+        return ticket
+
+    async def load(self, *, limit: int = 20_000) -> Ticket:
+        """Queue what an earlier run left stale."""
+        keys: list[StaleKey] = []
+        after = ""
+        while len(keys) < limit:
+            rows = await self._storage.kv(Namespace.STALE).scan(after=after, limit=1000)
+            if not rows:
+                break
+            after = rows[-1][0]
+            keys += [key for key in (StaleKey.parse(stored) for stored, _ in rows) if key.kind in VECTOR_KINDS]
+        return self.offer(await texts_of(self._storage, [key for key in keys if key not in self._waiting]))
+
+    async def run(self) -> None:
+        """Make vectors until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                if len(self._waiting) < self._batch:
+                    await asyncio.sleep(GATHER_SECONDS)
+                await self._slots.acquire()
+                batch = [(key, self._waiting.pop(key)) for key in list(self._waiting)[: self._batch]]
+                if not self._waiting:
+                    self._wake.clear()
+                if not batch:
+                    self._slots.release()
+                    continue
+                task = asyncio.create_task(self._make(batch))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _make(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> None:
+        failure: LightRAGError | None = None
+        try:
+            vectors = await self._embedding.embed([item.text for _, item in batch], purpose="document")
+            if not self._dimension_set:
+                await self._storage.set_dimension(int(vectors.shape[1]))
+                self._dimension_set = True
+            rows = [
+                (key, VectorRow(key.key, text_hash(item.text), vector))
+                for (key, item), vector in zip(batch, vectors, strict=True)
+            ]
+            await self._store(rows)
+        except LightRAGError as error:
+            failure = error
+        finally:
+            self._slots.release()
+        for key, item in batch:
+            for ticket in item.tickets:
+                ticket.settle(key, failure)
+
+    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]]) -> None:
+        async with self._storage.transaction() as tx:
+            stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in rows])
+            current = [(key, row) for key, row in rows if stale.get(str(key), {}).get("hash") == row.content_hash]
+            for kind, collection in VECTOR_KINDS.items():
+                fresh = [row for key, row in current if key.kind == kind]
+                if fresh:
+                    await tx.vectors(collection).put(fresh)
+            await tx.kv(Namespace.STALE).delete([str(key) for key, _ in current])
+
+
+async def texts_of(storage: Storage, keys: Sequence[StaleKey]) -> list[StaleText]:
+    """Return the texts that vectors of these keys stand for; keys whose source is gone are left out."""
+    by_kind: Mapping[StaleKind, list[str]] = {
+        kind: [key.key for key in keys if key.kind == kind] for kind in VECTOR_KINDS
+    }
+    found: list[StaleText] = []
+    chunks = await storage.kv(Namespace.TEXT_CHUNKS).get(by_kind[StaleKind.CHUNK])
+    found += [
+        StaleText(StaleKey(StaleKind.CHUNK, key), chunk_from_row(key, row).content) for key, row in chunks.items()
+    ]
+    entities = await storage.graph.get_entities(by_kind[StaleKind.ENTITY])
+    found += [
+        StaleText(StaleKey(StaleKind.ENTITY, name), entity_vector_text(entity)) for name, entity in entities.items()
+    ]
+    relations = await storage.graph.get_relations([pair_of(key) for key in by_kind[StaleKind.RELATION]])
+    found += [
+        StaleText(StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(pair)), relation_vector_text(relation))
+        for pair, relation in relations.items()
+    ]
+    return found
+
+
+def pair_of(key: str) -> Pair:
+    """Return both ends of a relation's key."""
+    source, _, target = key.partition(FIELD_SEPARATOR)
+    return (source, target)

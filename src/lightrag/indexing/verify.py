@@ -1,0 +1,267 @@
+"""Compares derived data with what it is derived from, and mends it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
+
+from lightrag.indexing.contributions import Folder, chunk_from_row, put_mentions_again, remove_chunks
+from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
+from lightrag.indexing.stale import StaleKey, StaleKind
+from lightrag.storage.contracts import Namespace, Storage, Touched, VectorKind
+from lightrag.text.words import index_terms
+from lightrag.types import FIELD_SEPARATOR, Chunk, DocStatus, DocumentRecord, JsonObject, Pair
+
+T = TypeVar("T")
+
+PAGE = 500
+SHOWN = 50
+"""Problems that are spelled out; the rest is counted."""
+
+
+@dataclasses.dataclass(slots=True)
+class VerifyReport:
+    """What was compared and what does not agree."""
+
+    documents: int = 0
+    chunks: int = 0
+    entities: int = 0
+    relations: int = 0
+    vectors: int = 0
+    stale: int = 0
+    """Vectors and summaries that are known to be due; the pipeline makes them."""
+    problem_count: int = 0
+    problems: list[str] = dataclasses.field(default_factory=list)
+    repaired: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything agrees."""
+        return self.problem_count == 0
+
+    def note(self, problem: str) -> None:
+        """Count a problem."""
+        self.problem_count += 1
+        if len(self.problems) < SHOWN:
+            self.problems.append(problem)
+
+
+@dataclasses.dataclass(slots=True)
+class _Findings:
+    """What to mend, by kind."""
+
+    report: VerifyReport
+    touched_names: set[str] = dataclasses.field(default_factory=set)
+    touched_pairs: set[Pair] = dataclasses.field(default_factory=set)
+    orphan_chunks: list[str] = dataclasses.field(default_factory=list)
+    unindexed_chunks: list[Chunk] = dataclasses.field(default_factory=list)
+    unmentioned_chunks: list[str] = dataclasses.field(default_factory=list)
+    missing_vectors: list[tuple[StaleKey, str]] = dataclasses.field(default_factory=list)
+    surplus_vectors: list[tuple[VectorKind, str]] = dataclasses.field(default_factory=list)
+    broken_documents: list[DocumentRecord] = dataclasses.field(default_factory=list)
+
+
+class Verifier:
+    """Checks one workspace. Run it when no document is being worked on, or it may report what is under way."""
+
+    def __init__(self, storage: Storage, fold: Folder) -> None:
+        self._storage = storage
+        self._fold = fold
+
+    async def verify(self) -> VerifyReport:
+        """Return what does not agree; changes nothing."""
+        return (await self._compare()).report
+
+    async def repair(self) -> VerifyReport:
+        """Mend what does not agree: fold again, remove orphans, list missing vectors as stale.
+
+        The report tells the state before; `repaired` counts what was mended. Vectors are made by the pipeline.
+        """
+        found = await self._compare()
+        for group in _pages(found.orphan_chunks):
+            await self._remove(group)
+        for group in _pages(found.unindexed_chunks):
+            async with self._storage.transaction() as tx:
+                if tx.lexical is not None:
+                    await tx.lexical.put({chunk.id: index_terms(chunk.content) for chunk in group})
+        for keys in _pages(found.unmentioned_chunks):
+            async with self._storage.transaction() as tx:
+                await put_mentions_again(tx, keys, self._fold)
+        for names in _pages(sorted(found.touched_names)):
+            async with self._storage.transaction() as tx:
+                await self._fold.refold(tx, Touched(frozenset(names), frozenset()))
+        for pairs in _pages(sorted(found.touched_pairs)):
+            async with self._storage.transaction() as tx:
+                await self._fold.refold(tx, Touched(frozenset(), frozenset(pairs)))
+        for missing in _pages(found.missing_vectors):
+            await self._storage.kv(Namespace.STALE).put({str(key): {"hash": digest} for key, digest in missing})
+        for kind in VectorKind:
+            surplus = [key for of, key in found.surplus_vectors if of == kind]
+            await self._storage.vectors(kind).delete(surplus)
+        await self._storage.documents.put(
+            [
+                record.replace(status=DocStatus.PENDING, error_msg=None)
+                for record in found.broken_documents
+                if not record.delete_requested
+            ]
+        )
+        found.report.repaired = found.report.problem_count
+        return found.report
+
+    async def list_all_vectors(self) -> int:
+        """List every vector of the workspace as stale; return how many."""
+        due: dict[str, JsonObject] = {}
+        found = _Findings(VerifyReport())
+        expected = await self._check_chunks(found, await self._check_documents(found))
+        expected |= await self._check_entities(found)
+        expected |= await self._check_relations(found)
+        due = {str(key): {"hash": digest} for key, digest in expected.items()}
+        for keys in _pages(list(due)):
+            await self._storage.kv(Namespace.STALE).put({key: due[key] for key in keys})
+        return len(due)
+
+    async def _remove(self, chunk_ids: Sequence[str]) -> None:
+        async with self._storage.transaction() as tx:
+            await remove_chunks(tx, chunk_ids, self._fold)
+
+    async def _compare(self) -> _Findings:
+        found = _Findings(VerifyReport())
+        stale = {key async for key, _ in _rows(self._storage, Namespace.STALE)}
+        found.report.stale = len(stale)
+        owned = await self._check_documents(found)
+        expected = await self._check_chunks(found, owned)
+        expected |= await self._check_entities(found)
+        expected |= await self._check_relations(found)
+        await self._check_vectors(found, expected, stale)
+        return found
+
+    async def _check_documents(self, found: _Findings) -> dict[str, str]:
+        owned: dict[str, str] = {}
+        offset = 0
+        while True:
+            rows, total = await self._storage.documents.page(
+                offset=offset, limit=PAGE, sort="created_at", descending=False
+            )
+            for record in rows:
+                found.report.documents += 1
+                owned.update(dict.fromkeys(record.chunks_list, record.id))
+                live = await self._storage.kv(Namespace.TEXT_CHUNKS).get(record.chunks_list)
+                missing = len(record.chunks_list) - len(live)
+                if missing and record.status is DocStatus.PROCESSED:
+                    found.report.note(f"document {record.id} ({record.file_path}): {missing} chunks are missing")
+                    found.broken_documents.append(record)
+            offset += len(rows)
+            if not rows or offset >= total:
+                return owned
+
+    async def _check_chunks(self, found: _Findings, owned: dict[str, str]) -> dict[StaleKey, str]:
+        expected: dict[StaleKey, str] = {}
+        async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
+            chunk = chunk_from_row(key, row)
+            found.report.chunks += 1
+            if owned.get(key) != chunk.doc_id:
+                found.report.note(f"chunk {key}: no document claims it")
+                found.orphan_chunks.append(key)
+                continue
+            expected[StaleKey(StaleKind.CHUNK, key)] = text_hash(chunk.content)
+        if self._storage.lexical is not None and await self._storage.lexical.count() != found.report.chunks:
+            found.report.note("the text index does not hold as many chunks as there are")
+            async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
+                found.unindexed_chunks.append(chunk_from_row(key, row))
+        async for key, row in _rows(self._storage, Namespace.EXTRACTIONS):
+            said = {fields[0] for fields in row["entities"]}
+            if key not in owned:
+                found.report.note(f"extraction of chunk {key}: no document claims it")
+                found.orphan_chunks.append(key)
+            elif said and not said <= (await self._storage.graph.mentioned_by([key])).names:
+                found.report.note(f"chunk {key}: what it says is missing from the graph")
+                found.unmentioned_chunks.append(key)
+        return expected
+
+    async def _check_entities(self, found: _Findings) -> dict[StaleKey, str]:
+        graph, expected = self._storage.graph, {}
+        after = ""
+        while rows := await graph.scan_entities(after=after, limit=PAGE):
+            after = rows[-1].name
+            folded = await self._fold.folded_entities(self._storage, [entity.name for entity in rows])
+            for entity in rows:
+                found.report.entities += 1
+                if folded.get(entity.name) != entity:
+                    found.report.note(f"entity {entity.name!r} does not agree with its mentions")
+                    found.touched_names.add(entity.name)
+                expected[StaleKey(StaleKind.ENTITY, entity.name)] = text_hash(entity_vector_text(entity))
+        after = ""
+        while names := await graph.scan_mention_keys(after=after, limit=PAGE):
+            after = names[-1]
+            known = await graph.get_entities(names)
+            for name in names:
+                if name not in known:
+                    found.report.note(f"entity {name!r} is mentioned but missing")
+                    found.touched_names.add(name)
+        return expected
+
+    async def _check_relations(self, found: _Findings) -> dict[StaleKey, str]:
+        graph, expected = self._storage.graph, {}
+        after: Pair | None = None
+        while rows := await graph.scan_relations(after=after, limit=PAGE):
+            after = rows[-1].pair
+            folded = await self._fold.folded_relations(self._storage, [relation.pair for relation in rows])
+            for relation in rows:
+                found.report.relations += 1
+                if folded.get(relation.pair) != relation:
+                    found.report.note(f"relation {relation.source!r} — {relation.target!r} does not agree")
+                    found.touched_pairs.add(relation.pair)
+                key = StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(relation.pair))
+                expected[key] = text_hash(relation_vector_text(relation))
+        after = None
+        while pairs := await graph.scan_mention_pairs(after=after, limit=PAGE):
+            after = pairs[-1]
+            known = await graph.get_relations(pairs)
+            for pair in pairs:
+                if pair not in known:
+                    found.report.note(f"relation {pair[0]!r} — {pair[1]!r} is mentioned but missing")
+                    found.touched_pairs.add(pair)
+        return expected
+
+    async def _check_vectors(self, found: _Findings, expected: dict[StaleKey, str], stale: set[str]) -> None:
+        kinds = {
+            VectorKind.CHUNKS: StaleKind.CHUNK,
+            VectorKind.ENTITIES: StaleKind.ENTITY,
+            VectorKind.RELATIONS: StaleKind.RELATION,
+        }
+        for vector_kind, kind in kinds.items():
+            after = ""
+            while rows := await self._storage.vectors(vector_kind).scan(after=after, limit=PAGE):
+                after = rows[-1][0]
+                for stored, digest in rows:
+                    found.report.vectors += 1
+                    key = StaleKey(kind, stored)
+                    wanted = expected.pop(key, None)
+                    if wanted is None:
+                        found.report.note(f"vector of {vector_kind} {stored!r} stands for nothing")
+                        found.surplus_vectors.append((vector_kind, stored))
+                    elif wanted != digest and str(key) not in stale:
+                        found.report.note(f"vector of {vector_kind} {stored!r} is outdated")
+                        found.missing_vectors.append((key, wanted))
+        for key, wanted in expected.items():
+            if str(key) not in stale:
+                found.report.note(f"vector of {kinds_name(key.kind)} {key.key!r} is missing")
+                found.missing_vectors.append((key, wanted))
+
+
+def kinds_name(kind: StaleKind) -> str:
+    """Return the word for what a vector stands for."""
+    return {StaleKind.CHUNK: "chunk", StaleKind.ENTITY: "entity", StaleKind.RELATION: "relation"}.get(kind, kind.value)
+
+
+async def _rows(storage: Storage, namespace: Namespace) -> AsyncIterator[tuple[str, JsonObject]]:
+    after = ""
+    while rows := await storage.kv(namespace).scan(after=after, limit=PAGE):
+        after = rows[-1][0]
+        for row in rows:
+            yield row
+
+
+def _pages(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[start : start + 64] for start in range(0, len(items), 64)]
