@@ -36,11 +36,14 @@ class ModelFacts:
     """Length of embeddings."""
     max_batch: int | None = None
     """Most texts in one embedding call."""
+    variant: str = ""
+    """Fingerprint of the parameters that go with every call; empty where there are none."""
 
     @property
     def identity(self) -> str:
         """Names the model in cache keys; equal identities give equal answers."""
-        return f"{self.binding}/{self.name}@{self.host}"
+        variant = f"#{self.variant}" if self.variant else ""
+        return f"{self.binding}/{self.name}@{self.host}{variant}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class ChatRequest:
     """Ask for a JSON object where the server can promise one."""
     extra: tuple[tuple[str, Any], ...] = ()
     """Further parameters of the dialect."""
+    chunk_id: str = ""
+    """The chunk that the call is about: noted beside a cached answer, not sent and not part of its key."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,156 @@
+"""Name a model server in errors, and tell from its answers which of our errors they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from lightrag.errors import (
+    ContextTooLong,
+    ModelError,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnreachable,
+    UnusableAnswer,
+)
+
+_CONTEXT_SIGNS = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "context length",
+    "context window",
+    "context size",
+    "max_tokens_per_request",
+    "tokens per request",
+    "input is too long",
+    "prompt is too long",
+    "input too long",
+    "too many tokens",
+    "reduce the length",
+)
+_QUOTA_SIGNS = ("insufficient_quota", "insufficient balance", "exceeded your current quota", "billing")
+_KEY_LIKE = re.compile(r"\b(?:sk|pk|gsk|xai)-[\w*.-]{4,}|Bearer\s+\S+")
+_EXCERPT = 300
+
+
+def public_url(url: str) -> str:
+    """Return `url` without user, password, query and trailing slash: fit for messages and cache keys."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port is not None:
+        host = f"{host}:{parts.port}"
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def fingerprint(parameters: Mapping[str, Any]) -> str:
+    """Return a short hash of parameters, the empty string for none."""
+    if not parameters:
+        return ""
+    return hashlib.md5(
+        orjson.dumps(dict(parameters), option=orjson.OPT_SORT_KEYS, default=str), usedforsecurity=False
+    ).hexdigest()[:12]
+
+
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Return the wait that a response asks for, in seconds.
+
+    Reads `retry-after-ms`, and `Retry-After` as seconds or an HTTP date (RFC 9110, 10.2.3).
+    """
+    milliseconds = headers.get("retry-after-ms", "")
+    value = headers.get("retry-after", "").strip()
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One model on one server, as errors speak of it. `secret` is blotted out of every message."""
+
+    model: str
+    host: str
+    model_setting: str
+    """What to check when the server does not know the model."""
+    secret: str = dataclasses.field(default="", repr=False)
+
+    def unreachable(self, reason: str) -> ModelUnreachable:
+        """Return the error for a connection that failed, timed out or broke."""
+        return ModelUnreachable(
+            self._text(reason, "check that the server runs and that its address is right; it is tried again")
+        )
+
+    def unusable(self, reason: str, advice: str = "try again, or choose another model") -> UnusableAnswer:
+        """Return the error for an answer that has nothing usable in it."""
+        return UnusableAnswer(self._text(reason, advice))
+
+    def refused(self, reason: str, advice: str) -> ModelRefused:
+        """Return the error for a request that will never succeed as it is."""
+        return ModelRefused(self._text(reason, advice))
+
+    def too_long(self, reason: str) -> ContextTooLong:
+        """Return the error for a prompt or text that does not fit."""
+        return ContextTooLong(
+            self._text(reason, "use smaller chunks or token budgets, or a model with a larger context")
+        )
+
+    def from_status(self, status: int, body: str, headers: Mapping[str, str] | None = None) -> ModelError:
+        """Return the error that an HTTP status with its body stands for."""
+        headers = headers or {}
+        detail = self._detail(body)
+        reason = f"HTTP {status}: {detail}" if detail else f"HTTP {status}"
+        lowered = body.lower()
+        if status in (400, 413, 422, 500) and any(sign in lowered for sign in _CONTEXT_SIGNS):
+            return self.too_long(reason)
+        if status == 402 or (status == 429 and any(sign in lowered for sign in _QUOTA_SIGNS)):
+            return self.refused(reason, "the account's quota is used up: add credit or use another key")
+        wait = retry_after_seconds(headers)
+        if status == 429 or (status >= 500 and wait is not None):
+            said = f"; the server asks to wait {wait:g} s" if wait is not None else ""
+            return ModelRateLimited(self._text(reason + said, "lower the number of parallel calls"), wait)
+        if status >= 500 or status in (408, 425):
+            return self.unreachable(reason)
+        return self.refused(reason, self._advice(status))
+
+    def _advice(self, status: int) -> str:
+        if status in (401, 403):
+            return "check the API key and what it may use"
+        if status == 404:
+            return f"check the base URL and {self.model_setting}"
+        return "check the model's parameters; the same request will not succeed"
+
+    def _detail(self, body: str) -> str:
+        try:
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return self._clean(body)
+        for key in ("error", "detail", "message"):
+            if isinstance(parsed, dict) and parsed.get(key):
+                parsed = parsed[key]
+        return self._clean(parsed if isinstance(parsed, str) else orjson.dumps(parsed).decode())
+
+    def _text(self, reason: str, advice: str) -> str:
+        return f"Model '{self.model}' at {self.host}: {self._clean(reason)} ({advice})"
+
+    def _clean(self, text: str) -> str:
+        if self.secret:
+            text = text.replace(self.secret, "***")
+        text = _KEY_LIKE.sub("***", " ".join(text.split()))
+        return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"

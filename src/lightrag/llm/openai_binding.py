@@ -1,0 +1,280 @@
+"""Chat and embedding models behind any server that speaks OpenAI's dialect, through OpenAI's SDK.
+
+The SDK does the HTTP, authentication and server-sent events. Answers are read from its raw responses: its typed
+models cost as much CPU again per call, and ten times as much per streamed answer. It is imported at first use, in a
+thread, for importing it takes longer than all the rest of a server's start. Its own retries are off.
+
+Format: https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com/docs/api-reference/embeddings
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal
+
+import orjson
+
+from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
+from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
+from lightrag.llm.openai_client import Concessions, OpenAIClient
+from lightrag.llm.thinking import ThinkingSplitter, split_thinking
+from lightrag.llm.usage import estimate_usage
+from lightrag.llm.vectors import batches, decode_vectors, joined
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+
+class OpenAIChat:
+    """A chat model behind an OpenAI-compatible server.
+
+    `base_url` includes the version path (`…/v1`). Without `api_key` no credentials are sent, whatever the environment
+    holds. `timeout`: seconds for a whole answer, and between two pieces of a streamed one. `extra`: parameters that go
+    with every request. `context_tokens` is noted in `facts`. Parameters that the server turns out to refuse
+    (`response_format`, `stream_options`, `temperature`; `max_tokens` for `max_completion_tokens`) are left out, or
+    renamed, from then on.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 180.0,
+        extra: Mapping[str, Any] | None = None,
+        *,
+        context_tokens: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        url = base_url or DEFAULT_BASE_URL
+        self._extra = dict(extra or {})
+        self._timeout = timeout
+        self._facts = ModelFacts(
+            "openai", model, public_url(url), context_tokens=context_tokens, variant=fingerprint(self._extra)
+        )
+        self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
+        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint)
+        self._concessions = Concessions()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._facts
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the whole answer; raises `UnusableAnswer` where it is empty."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                raw = await self._concessions.attempt(
+                    self._body(request), lambda body: self._client.post("/chat/completions", body)
+                )
+        except TimeoutError:
+            raise self._endpoint.unreachable(f"no answer within {self._timeout:g} s") from None
+        return self._reply(request, raw)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the answer as it is written. Closing the iterator ends the call.
+
+        Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
+        """
+        body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
+        events = await self._concessions.attempt(body, lambda sent: self._client.open("/chat/completions", sent))
+        state = _StreamState()
+        try:
+            with self._client.translated():
+                async for event in events:
+                    for delta in state.deltas(self._checked(event)):
+                        yield delta
+        finally:
+            with self._client.translated():
+                await events.close()
+        for delta in state.rest():
+            yield delta
+        if state.finish_reason is None:
+            raise self._endpoint.unreachable("the stream ended before the answer was finished")
+        if not state.text.strip():
+            raise self._empty(state.finish_reason)
+        usage = state.usage or estimate_usage(request, state.text + state.thinking)
+        yield ChatDelta(finish_reason=state.finish_reason, usage=usage)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._client.aclose()
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self._facts.name,
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+            **self._extra,
+        }
+        if request.max_tokens is not None:
+            body["max_tokens"] = request.max_tokens
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.json_object:
+            body["response_format"] = {"type": "json_object"}
+        return body | dict(request.extra)
+
+    def _reply(self, request: ChatRequest, raw: bytes) -> ChatReply:
+        try:
+            data = self._checked(orjson.loads(raw))
+            choice = data["choices"][0]
+            message = choice["message"]
+            content = _content(message.get("content"))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            start = raw[:80].decode("utf-8", "replace")
+            raise self._endpoint.unusable(f"the answer is not a chat completion, it begins {start!r}") from error
+        text, thinking = split_thinking(content)
+        thinking = "\n".join(filter(None, (_reasoning(message), thinking)))
+        finish_reason = str(choice.get("finish_reason") or "stop")
+        if not text.strip():
+            raise self._empty(finish_reason)
+        usage = _usage(data.get("usage")) or estimate_usage(request, content + thinking)
+        return ChatReply(text=text, finish_reason=finish_reason, usage=usage, thinking=thinking)
+
+    def _checked(self, data: Any) -> dict[str, Any]:
+        """Return a decoded body; raises what an error inside a successful response stands for."""
+        if not isinstance(data, dict):
+            raise self._endpoint.unusable("the answer is not a JSON object")
+        if data.get("error") and not data.get("choices"):
+            raise self._client.reported(data["error"])
+        return data
+
+    def _empty(self, finish_reason: str) -> Exception:
+        if finish_reason == "length":
+            return self._endpoint.unusable(
+                "the answer was cut off before any text came", "allow more tokens for the answer"
+            )
+        return self._endpoint.unusable(f"the answer is empty (finish reason '{finish_reason}')")
+
+
+@dataclasses.dataclass(slots=True)
+class _StreamState:
+    """What has been seen of a streamed answer."""
+
+    splitter: ThinkingSplitter = dataclasses.field(default_factory=ThinkingSplitter)
+    text: str = ""
+    thinking: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+    def deltas(self, event: Mapping[str, Any]) -> list[ChatDelta]:
+        """Take an event; return what it adds."""
+        self.usage = _usage(event.get("usage")) or self.usage
+        choices = event.get("choices")
+        if not choices:
+            return []
+        delta = choices[0].get("delta") or {}
+        reason = choices[0].get("finish_reason")
+        if reason:
+            self.finish_reason = str(reason)
+        text, thinking = self.splitter.feed(_content(delta.get("content")))
+        return self._noted(text, _reasoning(delta) + thinking)
+
+    def rest(self) -> list[ChatDelta]:
+        """Return what was held back."""
+        return self._noted(*self.splitter.finish())
+
+    def _noted(self, text: str, thinking: str) -> list[ChatDelta]:
+        if not text and not thinking:
+            return []
+        self.text += text
+        self.thinking += thinking
+        return [ChatDelta(text=text, thinking=thinking)]
+
+
+class OpenAIEmbedding:
+    """An embedding model behind an OpenAI-compatible server.
+
+    `dimension`: what vectors must have; it is sent to the server with `send_dimensions` (models that can shorten
+    their vectors), otherwise only checked. `max_batch`: most texts in one call. `query_prefix` and `document_prefix`
+    go before each text, for models that tell questions from passages. `timeout`: seconds for one call.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        dimension: int | None = None,
+        send_dimensions: bool = False,
+        max_batch: int = 64,
+        timeout: float = 30.0,
+        *,
+        query_prefix: str = "",
+        document_prefix: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        url = base_url or DEFAULT_BASE_URL
+        self._parameters = {"dimensions": dimension} if send_dimensions and dimension else {}
+        self._prefixes = {"query": query_prefix, "document": document_prefix}
+        self._timeout = timeout
+        self._facts = ModelFacts("openai", model, public_url(url), dimension=dimension, max_batch=max_batch)
+        self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
+        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint)
+        self._concessions = Concessions()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model; `dimension` is set once `embed` was called, at the latest."""
+        return self._facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Return L2-normalised vectors, shape (len(texts), dimension); raises `ContextTooLong` for a long text."""
+        prefix = self._prefixes[purpose]
+        parts = [
+            await self._call([prefix + text for text in batch] if prefix else batch)
+            for batch in batches(texts, self._facts.max_batch)
+        ]
+        return joined(parts, self._facts.dimension)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._client.aclose()
+
+    async def _call(self, texts: Sequence[str]) -> FloatArray:
+        body = {"model": self._facts.name, "input": list(texts), "encoding_format": "base64", **self._parameters}
+        try:
+            async with asyncio.timeout(self._timeout):
+                raw = await self._concessions.attempt(body, lambda sent: self._client.post("/embeddings", sent))
+        except TimeoutError:
+            raise self._endpoint.unreachable(f"no vectors within {self._timeout:g} s") from None
+        try:
+            data = orjson.loads(raw)
+            if data.get("error") and not data.get("data"):
+                raise self._client.reported(data["error"])
+            items = sorted(data["data"], key=lambda item: item.get("index", 0))
+            encoded = [item["embedding"] for item in items]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            start = raw[:80].decode("utf-8", "replace")
+            raise self._endpoint.unusable(f"the answer holds no embeddings, it begins {start!r}") from error
+        vectors = decode_vectors(encoded, len(texts), self._facts.dimension, self._endpoint)
+        if self._facts.dimension is None:
+            self._facts = dataclasses.replace(self._facts, dimension=vectors.shape[1])
+        return vectors
+
+
+def _content(content: Any) -> str:
+    """Return the text of a message, which some servers send as a list of typed parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise TypeError("the content of a message must be a text")
+    return content
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Return thinking text that came in a field of its own; servers call it one or the other."""
+    value = message.get("reasoning_content") or message.get("reasoning")
+    return value if isinstance(value, str) else ""
+
+
+def _usage(usage: Any) -> Usage | None:
+    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+        return None
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return Usage(usage["prompt_tokens"], int(usage.get("completion_tokens") or 0), int(cached or 0))
