@@ -1,0 +1,175 @@
+"""Collects the text of a document piece by piece: cleaned, counted, with page spans.
+
+Nothing here holds the whole text twice: a 100 MB file must not cost the server several times its size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from collections.abc import Callable
+
+from lightrag.documents.limits import MIB, ParseLimits
+from lightrag.errors import TooLarge
+from lightrag.types import PageSpan
+
+_UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_LINE_ENDS = {"\x0b": "\n", "\x0c": "\n", "\x85": "\n"}
+_MAX_WARNINGS = 100
+
+
+def clean(text: str) -> str:
+    """Drop NUL, control characters, byte order marks and lone surrogates; make every line end a line feed.
+
+    Form feed, vertical tab and NEL end a line too. Tabs and all other Unicode stay.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if _UNWANTED.search(text) is None:
+        return text
+    if _SURROGATE.search(text) is not None:
+        # Two halves that belong together are one character; only the lone ones go.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    return _UNWANTED.sub(lambda found: _LINE_ENDS.get(found[0], ""), text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """What is known of a text once all of it was written."""
+
+    pages: tuple[PageSpan, ...]
+    title: str | None
+    warnings: tuple[str, ...]
+
+
+class TextBuilder:
+    """Where a parser writes to. Every piece is cleaned and handed on at once, so spans count cleaned characters.
+
+    A parser either streams with `add`, or writes `block`s (separated by a blank line) and `line`s (by a line end).
+    Raises TooLarge where the text or the number of pages passes its limit.
+    """
+
+    def __init__(self, limits: ParseLimits, emit: Callable[[str], None]) -> None:
+        self._limits = limits
+        self._emit = emit
+        self._length = 0
+        self._held_return = False
+        self._fresh_page = True
+        self._pages: list[PageSpan] = []
+        self._page: int | None = None
+        self._page_start: int | None = None
+        self._title: str | None = None
+        self._warnings: list[str] = []
+
+    @property
+    def length(self) -> int:
+        """Characters written so far."""
+        return self._length
+
+    def add(self, text: str) -> None:
+        """Append text as it is."""
+        if self._held_return:
+            text = "\r" + text
+        # A CR LF pair may be cut in two by the block size of the reader.
+        self._held_return = text.endswith("\r")
+        text = clean(text[:-1] if self._held_return else text)
+        if text:
+            self._begin_page()
+            self._put(text)
+
+    def block(self, text: str) -> None:
+        """Append a paragraph, heading, or first row of a table."""
+        self._separated(text, "\n\n")
+
+    def line(self, text: str) -> None:
+        """Append a list item or row that follows another."""
+        self._separated(text, "\n")
+
+    def start_page(self, number: int) -> None:
+        """Begin page `number` (1-based). A page that stays without text gets no span."""
+        if number > self._limits.max_pages:
+            raise TooLarge(f"The document has more than {self._limits.max_pages:,} pages. Split it into smaller files.")
+        self._end_page()
+        self._page = number
+        self._fresh_page = True
+
+    def set_title(self, title: str | None) -> None:
+        """Note the document's title; an empty one is ignored."""
+        title = " ".join(clean(title or "").split())
+        self._title = title[:500] or self._title
+
+    def warn(self, message: str) -> None:
+        """Note what was left out or could not be read."""
+        if len(self._warnings) < _MAX_WARNINGS:
+            self._warnings.append(clean(message))
+
+    def finish(self) -> Summary:
+        """Close the last page and return what is known of the text."""
+        if self._held_return:
+            self._held_return = False
+            self._put("\n")
+        self._end_page()
+        return Summary(tuple(self._pages), self._title, tuple(self._warnings))
+
+    def _separated(self, text: str, separator: str) -> None:
+        text = clean(text).strip("\n")
+        if not text.strip():
+            return
+        if not self._fresh_page:
+            self._put(separator)
+        self._begin_page()
+        self._put(text)
+
+    def _begin_page(self) -> None:
+        if not self._fresh_page:
+            return
+        self._fresh_page = False
+        if self._length and self._page is not None:
+            self._put("\n\n")
+        self._page_start = self._length
+
+    def _end_page(self) -> None:
+        if self._page is not None and self._page_start is not None and self._page_start < self._length:
+            self._pages.append(PageSpan(self._page, self._page_start, self._length))
+        self._page_start = None
+
+    def _put(self, text: str) -> None:
+        self._length += len(text)
+        if self._length > self._limits.max_text_chars:
+            raise TooLarge(
+                f"The text has more than {self._limits.max_text_chars:,} characters. Split it into smaller files."
+            )
+        self._emit(text)
+
+
+class TextCollector:
+    """Joins pieces into one string without a second copy of it.
+
+    CPython extends a string in place while nothing else refers to it, which a list joined at the end cannot do.
+    """
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+        self._text = ""
+
+    def add(self, piece: str) -> None:
+        """Append a piece. Raises TooLarge where the text passes its limit of characters or of memory."""
+        text, self._text = self._text, ""
+        text += piece
+        if len(text) > self._limits.max_text_chars:
+            raise TooLarge(
+                f"The text has more than {self._limits.max_text_chars:,} characters. Split it into smaller files."
+            )
+        if (size := sys.getsizeof(text)) > self._limits.max_text_memory_bytes + 128:
+            raise TooLarge(
+                f"The text takes more than {self._limits.max_text_memory_bytes / MIB:.0f} MiB of memory "
+                f"({size / len(text):.0f} bytes per character). Split the file into smaller ones."
+            )
+        self._text = text
+
+    def take(self) -> str:
+        """Return the text and forget it."""
+        text, self._text = self._text, ""
+        return text

@@ -1,0 +1,155 @@
+"""Bytes to characters, strictly: a wrong guess would be indexed as gibberish and never be noticed."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lightrag.errors import UnreadableDocument
+
+BLOCK_BYTES = 1024 * 1024
+_BYTE_ORDER_MARKS: tuple[tuple[bytes, str], ...] = (
+    # UTF-32 first: its little-endian mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_META_CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.IGNORECASE)
+_XML_ENCODING = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_:.-]{2,40})["']""")
+# What browsers read under these labels: supersets that real pages rely on (WHATWG Encoding Standard, section 4.2).
+_SUPERSETS = {
+    "iso8859-1": "cp1252",
+    "ascii": "cp1252",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "iso8859-9": "cp1254",
+}
+
+
+def marked_encoding(head: bytes) -> tuple[str, int] | None:
+    """Return the encoding that a byte order mark tells and the length of the mark."""
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    return None
+
+
+def declared_encoding(head: bytes) -> str | None:
+    """Return the encoding that an XML declaration or an HTML meta element names, if Python knows it."""
+    found = _XML_ENCODING.search(head[:1024]) or _META_CHARSET.search(head[:4096])
+    if found is None:
+        return None
+    try:
+        name = codecs.lookup(found[1].decode("ascii")).name
+    except LookupError:
+        return None
+    if name.startswith(("utf-16", "utf-32", "utf_16", "utf_32")):
+        # A declaration that can be read byte by byte is not in a two-byte encoding, whatever it says.
+        return "utf-8"
+    return _SUPERSETS.get(name, name)
+
+
+def read_text(stream: BinaryIO, name: str) -> Iterator[str]:
+    """Yield a file's characters in blocks of about 1 MiB.
+
+    UTF-8, or UTF-16/32 where a byte order mark says so. Raises UnreadableDocument for all else, for NUL characters
+    and for the printed form of Python bytes, which broken exports write.
+    """
+    block = stream.read(BLOCK_BYTES)
+    encoding, skip = marked_encoding(block) or ("utf-8", 0)
+    _refuse_binary(block, name, is_marked=skip > 0)
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    offset, block, line = skip, block[skip:], 1
+    while True:
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise _wrong_encoding(name, encoding, error, offset, line) from error
+        if "\x00" in text:
+            raise UnreadableDocument(
+                f"'{name}' is not a text file: it holds NUL characters near byte {offset:,}. "
+                "Give it the suffix of its real format, or save it as UTF-8 text."
+            )
+        if text:
+            yield text
+        if not block:
+            return
+        offset += len(block)
+        line += text.count("\n")
+        block = stream.read(BLOCK_BYTES)
+
+
+def decode_markup(data: bytes, name: str) -> str:
+    """Decode HTML or XHTML: byte order mark, then the declared encoding, then strict UTF-8.
+
+    Raises UnreadableDocument where none fits.
+    """
+    marked = marked_encoding(data)
+    encoding, skip = marked or (declared_encoding(data) or "utf-8", 0)
+    _refuse_binary(data[:BLOCK_BYTES], name, is_marked=skip > 0)
+    try:
+        return data[skip:].decode(encoding)
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8":
+            try:
+                return data.decode("utf-8")
+            except UnicodeDecodeError:
+                pass
+        raise _wrong_encoding(name, encoding, error, 0, data.count(b"\n", 0, error.start) + 1) from error
+
+
+def _refuse_binary(head: bytes, name: str, *, is_marked: bool) -> None:
+    if head.startswith((b"b'", b'b"')):
+        raise UnreadableDocument(
+            f"'{name}' holds the printed form of Python bytes (it begins with {head[:2].decode()}), not text. "
+            "Write the decoded text to the file."
+        )
+    if is_marked or b"\x00" not in head:
+        return
+    sample = head[:4096]
+    if sample.count(0) * 3 > len(sample) and max(sample[::2].count(0), sample[1::2].count(0)) * 2 > len(sample) * 0.8:
+        raise UnreadableDocument(
+            f"'{name}' looks like UTF-16 without a byte order mark. Save it as UTF-8, or as UTF-16 with the mark."
+        )
+    raise UnreadableDocument(
+        f"'{name}' is not a text file: it holds NUL bytes{_kind_of(head)}. Give it the suffix of its real format."
+    )
+
+
+def _kind_of(head: bytes) -> str:
+    kind = describe_signature(head)
+    return f" and begins like {kind}" if kind else ""
+
+
+def describe_signature(head: bytes) -> str | None:
+    """Name the kind of a binary file by its first bytes, where they are well known."""
+    signatures = (
+        (b"%PDF-", "a PDF file"),
+        (b"PK\x03\x04", "a zip container (Office, EPUB, or an archive)"),
+        (b"\xd0\xcf\x11\xe0", "an old Office file (.doc, .xls, .ppt) or an encrypted one"),
+        (b"MZ", "a Windows program"),
+        (b"\x7fELF", "a Linux program"),
+        (b"\x89PNG", "a PNG image"),
+        (b"\xff\xd8\xff", "a JPEG image"),
+        (b"GIF8", "a GIF image"),
+        (b"\x1f\x8b", "a gzip archive"),
+        (b"{\\rtf", "an RTF file"),
+        (b"SQLite format 3", "an SQLite database"),
+    )
+    return next((kind for signature, kind in signatures if head.startswith(signature)), None)
+
+
+def _wrong_encoding(name: str, encoding: str, error: UnicodeDecodeError, offset: int, line: int) -> UnreadableDocument:
+    data = error.object if isinstance(error.object, bytes) else b""
+    byte = f"byte 0x{data[error.start]:02X}" if error.start < len(data) else "an incomplete character"
+    line += data.count(b"\n", 0, error.start) if offset else 0
+    return UnreadableDocument(
+        f"'{name}' is not valid {encoding.upper()}: {byte} at offset {offset + error.start:,} (line {line}). "
+        "Save the file as UTF-8, for example with `iconv -f CP1252 -t UTF-8`."
+    )

@@ -1,0 +1,1 @@
+"""One module per format family, each with a `parse` function. Imported only by the process that reads such a file."""

@@ -1,0 +1,86 @@
+"""XML: the text of its elements, one line for each that holds text of its own.
+
+Streams, so memory does not grow with the file. External entities are never opened and internal ones never expanded
+beyond what libxml2 holds to be harmless (its limit on amplification).
+"""
+
+from __future__ import annotations
+
+from lxml import etree
+
+from lightrag.documents.builder import TextBuilder
+from lightrag.documents.decoding import describe_signature
+from lightrag.documents.formats import Source
+from lightrag.errors import UnreadableDocument
+
+_BLOCK = 256 * 1024
+
+
+def parse(source: Source, out: TextBuilder) -> None:
+    """Write the text content; elements without any text are written with their attributes."""
+    target = _Target(out)
+    parser = etree.XMLParser(
+        target=target, resolve_entities="internal", no_network=True, load_dtd=False, huge_tree=False
+    )
+    with source.path.open("rb") as stream:
+        head = stream.read(_BLOCK)
+        if not head.strip():
+            raise UnreadableDocument(f"'{source.name}' is empty.")
+        if b"<" not in head.replace(b"\x00", b""):
+            kind = describe_signature(head)
+            raise UnreadableDocument(
+                f"'{source.name}' is not an XML file" + (f": it begins like {kind}." if kind else ".")
+            )
+        try:
+            parser.feed(head)
+            while block := stream.read(_BLOCK):
+                parser.feed(block)
+            parser.close()
+        except etree.XMLSyntaxError as error:
+            raise UnreadableDocument(
+                f"'{source.name}' is not well-formed XML ({error.msg}). Mend the file, or save it as plain text."
+            ) from error
+
+
+class _Target:
+    """Receives the parser's events (lxml's target interface)."""
+
+    def __init__(self, out: TextBuilder) -> None:
+        self._out = out
+        self._parts: list[str] = []
+        self._is_mixed = [False]
+        self._attributes: str | None = None
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Begin an element. Text before it in the same element means that both are one sentence."""
+        if "".join(self._parts).strip():
+            self._is_mixed[-1] = True
+        else:
+            self._parts.clear()
+        self._is_mixed.append(self._is_mixed[-1])
+        pairs = [f"{local(name)}={value}" for name, value in attributes.items() if value.strip()]
+        self._attributes = " ".join([local(tag), *pairs]) if pairs else None
+
+    def data(self, text: str) -> None:
+        """Take characters."""
+        self._parts.append(text)
+
+    def end(self, tag: str) -> None:
+        """Finish an element: write its line unless it stands inside a sentence."""
+        self._is_mixed.pop()
+        text = " ".join("".join(self._parts).split())
+        if text:
+            if not self._is_mixed[-1]:
+                self._out.line(text)
+                self._parts.clear()
+        elif self._attributes:
+            self._out.line(self._attributes)
+        self._attributes = None
+
+    def close(self) -> None:
+        """Finish the document."""
+
+
+def local(tag: str) -> str:
+    """Return a name without its namespace."""
+    return tag.rpartition("}")[2]

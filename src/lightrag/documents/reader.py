@@ -1,0 +1,146 @@
+"""The server's side of a reader process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+from typing import Any, Self
+
+from lightrag.documents import protocol
+from lightrag.documents.builder import Summary, TextCollector
+from lightrag.documents.formats import Format, Source
+from lightrag.documents.limits import MIB
+from lightrag.errors import InvalidInput, TooLarge, UnreadableDocument
+from lightrag.types import PageSpan
+
+_ERRORS: dict[str, type[InvalidInput]] = {"TooLarge": TooLarge, "UnreadableDocument": UnreadableDocument}
+_INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
+_RETIRED_ABOVE = 256 * MIB
+
+
+class ReaderGone(Exception):
+    """The process ended before it began to answer."""
+
+
+class ReaderProcess:
+    """A child process that reads one file at a time. Started afresh, not forked: it knows nothing of the server."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.files_read = 0
+        self._peak_memory = 0
+        self._is_answering = False
+
+    @classmethod
+    async def start(cls, memory_bytes: int) -> Self:
+        """Start a process that may hold `memory_bytes` of memory."""
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "lightrag.documents.worker", str(memory_bytes)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env=_environment(),
+                # Ctrl-C in a terminal is the server's business.
+                start_new_session=True,
+            )
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it waits for a file and has not grown large over earlier ones."""
+        return self._process.returncode is None and not self._is_answering and self._peak_memory < _RETIRED_ABOVE
+
+    async def read(self, source: Source, format: Format) -> tuple[str, Summary]:
+        """Return the text of a file and what is known of it.
+
+        Raises UnreadableDocument, TooLarge, and ReaderGone where the process did not even begin to answer.
+        """
+        request = {
+            "parser": format.parser,
+            "label": format.label,
+            "path": str(source.path),
+            "name": source.name,
+            "password": source.password,
+            "limits": dataclasses.asdict(source.limits),
+        }
+        stdin = self._process.stdin
+        assert stdin is not None
+        collector = TextCollector(source.limits)
+        has_begun = False
+        self.files_read += 1
+        self._is_answering = True
+        try:
+            stdin.write(protocol.json_frame(protocol.REQUEST, request))
+            await stdin.drain()
+            while True:
+                kind, payload = await self._receive()
+                has_begun = True
+                if kind == protocol.TEXT:
+                    collector.add(payload.decode("utf-8"))
+                    continue
+                content = json.loads(payload)
+                self._peak_memory = int(content["peak_memory"])
+                result = _failure(content) if kind == protocol.FAILED else _summary(content)
+                self._is_answering = False
+                if isinstance(result, InvalidInput):
+                    raise result
+                return collector.take(), result
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            await self._process.wait()
+            if self.files_read > 1 and not has_begun:
+                raise ReaderGone from error
+            raise self._crashed(source, format) from error
+        except (ValueError, KeyError, TypeError) as error:
+            # Only a process that was taken over by the file says what cannot be understood.
+            raise UnreadableDocument(f"'{source.name}' made its reader fail. Do not trust this file.") from error
+
+    async def stop(self) -> None:
+        """End the process at once and wait until it is gone."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def _receive(self) -> tuple[bytes, bytes]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        kind, length = protocol.HEADER.unpack(await stdout.readexactly(protocol.HEADER.size))
+        if length > protocol.MAX_PAYLOAD or kind not in (protocol.TEXT, protocol.DONE, protocol.FAILED):
+            raise ValueError("not a frame")
+        return kind, await stdout.readexactly(length)
+
+    def _crashed(self, source: Source, format: Format) -> UnreadableDocument:
+        code = self._process.returncode or 0
+        try:
+            how = f" ({signal.Signals(-code).name})" if code < 0 else f" (exit status {code})"
+        except ValueError:
+            how = f" (signal {-code})"
+        return UnreadableDocument(
+            f"'{source.name}' made the {format.label} reader end{how}: the file is damaged, or needs more than "
+            f"{source.limits.max_memory_bytes / MIB:.0f} MiB of memory. Save it again in its own program, or split it."
+        )
+
+
+def _failure(content: dict[str, Any]) -> InvalidInput:
+    return _ERRORS[content["error"]](str(content["message"]))
+
+
+def _summary(content: dict[str, Any]) -> Summary:
+    return Summary(
+        tuple(PageSpan(int(page), int(start), int(end)) for page, start, end in content["pages"]),
+        content["title"],
+        tuple(content["warnings"]),
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return what the process needs to find its modules; keys and passwords of the server are not among it."""
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return kept | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONDONTWRITEBYTECODE": "1"}
