@@ -12,8 +12,8 @@ _DESCRIPTION = """Serve LightRAG: documents in, a knowledge graph, answers with 
 Settings come from the command line, the environment, the file .env in the current folder, and for
 storages config.ini, in this order. Variables are in square brackets; some settings have no option."""
 
-_EPILOG = """The roles extract, keyword and query can have models of their own: put EXTRACT_, KEYWORD_ or QUERY_
-before the variables of the language model. OPENAI_LLM_* and OLLAMA_LLM_* (TEMPERATURE, TOP_P, MAX_TOKENS,
+_EPILOG = """The roles extract, keyword and query can have models of their own: put EXTRACT_, KEYWORD_ or
+QUERY_ before the variables of the language model. OPENAI_LLM_* and OLLAMA_LLM_* (TEMPERATURE, TOP_P, MAX_TOKENS,
 NUM_CTX, ...) pass parameters to the model server.
 
 Without any option the server works on embedded models and keeps its data in ./rag_storage.
@@ -51,9 +51,7 @@ def _add_group(parser: argparse.ArgumentParser, title: str, settings: list[Decla
             continue
         help_text = f"{item.help}{_default(item)} [{', '.join(item.option.env)}]".replace("%", "%%")
         if item.option.is_switch:
-            group.add_argument(
-                flag, dest=flag, action="store_const", const="true", default=None, help=help_text
-            )
+            group.add_argument(flag, dest=flag, action="store_const", const="true", default=None, help=help_text)
         else:
             metavar = flag.removeprefix("--").rpartition("-")[2].upper()
             group.add_argument(flag, dest=flag, metavar=metavar, help=help_text)

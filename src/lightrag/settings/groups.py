@@ -28,9 +28,7 @@ class ServerSettings(Group):
     """The HTTP server."""
 
     host: Annotated[str, Option(("HOST",), "--host")] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
-    port: Annotated[int, Option(("PORT",), "--port")] = Field(
-        9621, ge=0, le=65535, description="port to listen on"
-    )
+    port: Annotated[int, Option(("PORT",), "--port")] = Field(9621, ge=0, le=65535, description="port to listen on")
     workers: Annotated[Count, Option(("WORKERS",), "--workers")] = Field(
         1, description="processes asked for; lightrag-server always serves with one"
     )
@@ -53,9 +51,9 @@ class ServerSettings(Group):
     cors_origins: Annotated[Words, Option(("CORS_ORIGINS",))] = Field(
         ("*",), description="web origins that browsers may call from"
     )
-    root_path: Annotated[
-        str, Option(("LIGHTRAG_API_PREFIX",), "--api-prefix"), AfterValidator(_root_path)
-    ] = Field("", description="path prefix under which a reverse proxy serves this server")
+    root_path: Annotated[str, Option(("LIGHTRAG_API_PREFIX",), "--api-prefix"), AfterValidator(_root_path)] = Field(
+        "", description="path prefix under which a reverse proxy serves this server"
+    )
     max_upload_bytes: Annotated[Count, Option(("MAX_UPLOAD_SIZE",))] = Field(
         100 * MIB, description="largest file that may be uploaded, in bytes"
     )
@@ -84,9 +82,9 @@ class ServerSettings(Group):
     log_backup_count: Annotated[CountOrZero, Option(("LOG_BACKUP_COUNT",))] = Field(
         5, description="rotated log files that are kept"
     )
-    auto_scan: Annotated[
-        bool, Option(("AUTO_SCAN_AT_STARTUP",), "--auto-scan-at-startup", is_switch=True)
-    ] = Field(False, description="scan the input folder for new files at start")
+    auto_scan: Annotated[bool, Option(("AUTO_SCAN_AT_STARTUP",), "--auto-scan-at-startup", is_switch=True)] = Field(
+        False, description="scan the input folder for new files at start"
+    )
 
 
 class PathSettings(Group):
@@ -115,9 +113,9 @@ class StorageSettings(Group):
     graph: Annotated[str, Option(("LIGHTRAG_GRAPH_STORAGE",), ini=("storage", "graph_storage"))] = Field(
         "SQLiteGraphStorage", description="entities and relations"
     )
-    doc_status: Annotated[
-        str, Option(("LIGHTRAG_DOC_STATUS_STORAGE",), ini=("storage", "doc_status_storage"))
-    ] = Field("SQLiteDocStatusStorage", description="status of the documents")
+    doc_status: Annotated[str, Option(("LIGHTRAG_DOC_STATUS_STORAGE",), ini=("storage", "doc_status_storage"))] = Field(
+        "SQLiteDocStatusStorage", description="status of the documents"
+    )
 
 
 class IndexingSettings(Group):
@@ -160,8 +158,8 @@ class IndexingSettings(Group):
     summary_max_tokens: Annotated[Count, Option(("SUMMARY_MAX_TOKENS",), "--summary-max-tokens")] = Field(
         1200, description="tokens of a description from which on it is summarised"
     )
-    summary_context_size: Annotated[Count, Option(("SUMMARY_CONTEXT_SIZE",), "--summary-context-size")] = (
-        Field(12000, description="most tokens in one summary call")
+    summary_context_size: Annotated[Count, Option(("SUMMARY_CONTEXT_SIZE",), "--summary-context-size")] = Field(
+        12000, description="most tokens in one summary call"
     )
     summary_length_recommended: Annotated[
         Count, Option(("SUMMARY_LENGTH_RECOMMENDED",), "--summary-length-recommended")
@@ -192,9 +190,7 @@ class IndexingSettings(Group):
 class QuerySettings(Group):
     """Defaults of questions; requests may override most."""
 
-    top_k: Annotated[Count, Option(("TOP_K",), "--top-k")] = Field(
-        40, description="entities or relations to retrieve"
-    )
+    top_k: Annotated[Count, Option(("TOP_K",), "--top-k")] = Field(40, description="entities or relations to retrieve")
     chunk_top_k: Annotated[Count, Option(("CHUNK_TOP_K",))] = Field(20, description="chunks to retrieve")
     max_entity_tokens: Annotated[Count, Option(("MAX_ENTITY_TOKENS",))] = Field(
         6000, description="tokens of entities in the context"
@@ -231,15 +227,18 @@ class ParsingSettings(Group):
     pdf_password: Annotated[Secret, Option(("PDF_DECRYPT_PASSWORD",))] = Field(
         None, description="password tried on encrypted PDF files"
     )
-    max_unpacked_bytes: Annotated[Count, Option(("LIGHTRAG_MAX_UNPACKED_SIZE",))] = Field(
-        512 * MIB, description="most bytes that a compressed document may unpack to"
+    max_text_chars: Annotated[Count, Option(("LIGHTRAG_MAX_TEXT_CHARS",))] = Field(
+        100 * MIB, description="most characters of text in one document"
     )
     max_pages: Annotated[Count, Option(("LIGHTRAG_MAX_PAGES",))] = Field(
-        10_000, description="most pages, slides or sheets of one document"
+        20_000, description="most pages, slides or sheets of one document"
     )
-    max_text_chars: Annotated[Count, Option(("LIGHTRAG_MAX_TEXT_CHARS",))] = Field(
-        100_000_000, description="most characters of text in one document"
+    max_decompressed_bytes: Annotated[Count, Option(("LIGHTRAG_MAX_DECOMPRESSED_SIZE",))] = Field(
+        512 * MIB, description="most bytes that a compressed document may unpack to"
     )
-    timeout: Annotated[float, Option(("LIGHTRAG_PARSE_TIMEOUT",))] = Field(
-        300, gt=0, description="seconds after which the parsing of one file is given up"
+    max_memory_bytes: Annotated[Count, Option(("LIGHTRAG_PARSE_MEMORY",))] = Field(
+        1024 * MIB, description="memory of the process that reads a file, in bytes"
+    )
+    timeout_seconds: Annotated[float, Option(("LIGHTRAG_PARSE_TIMEOUT",))] = Field(
+        300, gt=0, description="seconds after which the reading of one file is given up"
     )

@@ -92,9 +92,7 @@ class Settings(Group):
                 yield from self._describe_role(group, field, value)
                 continue
             key = f"{group}.{field}"
-            yield SettingLine(
-                group, field, _shown(value), self.origins.get(key, "default"), variables.get(field, ())
-            )
+            yield SettingLine(group, field, _shown(value), self.origins.get(key, "default"), variables.get(field, ()))
 
     def _describe_role(self, group: str, role: str, values: Group) -> Iterator[SettingLine]:
         for field in type(values).model_fields:
@@ -109,8 +107,8 @@ def load_settings(
     """Read the settings: command line > environment > `.env` > `config.ini` (storages) > defaults.
 
     `argv` is the command line without the program's name; None for a program with another command line.
-    `environ` is usually `os.environ`. `.env` and `config.ini` are looked for in `cwd`, relative folders are below
-    it. Raises `ConfigurationError` naming every value that cannot be used.
+    `environ` is usually `os.environ`. `.env` and `config.ini` are looked for in `cwd`, relative folders are
+    below it. Raises `ConfigurationError` naming every value that cannot be used.
     """
     environ = {} if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd
@@ -135,9 +133,7 @@ class _Loader:
 
     def load(self) -> Settings:
         groups = {
-            name: self._read(name, group)
-            for name, (_, group) in _GROUPS.items()
-            if name not in {"llm", "embedding"}
+            name: self._read(name, group) for name, (_, group) in _GROUPS.items() if name not in {"llm", "embedding"}
         }
         chat = self._read("llm", ChatModelOptions)
         roles = {name: self._read(f"llm.{name}", ChatModelOptions, prefix) for name, prefix in _ROLES.items()}
@@ -180,9 +176,7 @@ class _Loader:
                 if value is None:
                     continue
                 try:
-                    dialects.setdefault(prefix, {})[option.name] = parse_dialect_value(
-                        option.kind, value.text
-                    )
+                    dialects.setdefault(prefix, {})[option.name] = parse_dialect_value(option.kind, value.text)
                 except ValueError as error:
                     self._problems.append(_problem(value, False, str(error)))
                 group = "embedding" if "EMBEDDING" in prefix else "llm"
@@ -196,8 +190,7 @@ class _Loader:
         assert isinstance(indexing, IndexingSettings)
         if indexing.chunk_overlap >= indexing.chunk_size:
             self._problems.append(
-                f"CHUNK_OVERLAP_SIZE ({indexing.chunk_overlap}) must be less than "
-                f"CHUNK_SIZE ({indexing.chunk_size})"
+                f"CHUNK_OVERLAP_SIZE ({indexing.chunk_overlap}) must be less than CHUNK_SIZE ({indexing.chunk_size})"
             )
         if server.ssl:
             files = {"--ssl-certfile": server.ssl_certfile, "--ssl-keyfile": server.ssl_keyfile}

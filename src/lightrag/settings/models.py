@@ -217,18 +217,14 @@ class ModelContext:
     openai_api_key: SecretStr | None = None
 
 
-def resolve_llm(
-    said: ChatModelOptions, roles: Mapping[str, ChatModelOptions], context: ModelContext
-) -> LlmSettings:
+def resolve_llm(said: ChatModelOptions, roles: Mapping[str, ChatModelOptions], context: ModelContext) -> LlmSettings:
     """Return the chat models of all roles; `roles` has `extract`, `keyword` and `query`."""
     default = _resolve_chat(said, _chat_binding(said), context)
     by_role = {name: _resolve_role(default, overrides, context) for name, overrides in roles.items()}
     return LlmSettings.model_validate(dict(default) | by_role)
 
 
-def resolve_embedding(
-    said: EmbeddingOptions, llm: ChatModelOptions, context: ModelContext
-) -> EmbeddingSettings:
+def resolve_embedding(said: EmbeddingOptions, llm: ChatModelOptions, context: ModelContext) -> EmbeddingSettings:
     """Return the embedding model."""
     binding = said.binding
     if binding is None and llm.binding in {"openai-ollama", "embedded"}:
@@ -263,9 +259,7 @@ def _chat_binding(said: ChatModelOptions) -> Binding | None:
     return "openai" if said.api_key else None
 
 
-def _resolve_chat(
-    said: ChatModelOptions, binding: Binding | None, context: ModelContext
-) -> ChatModelSettings:
+def _resolve_chat(said: ChatModelOptions, binding: Binding | None, context: ModelContext) -> ChatModelSettings:
     dialect = binding or "ollama"
     return ChatModelSettings(
         binding=binding,
@@ -278,9 +272,7 @@ def _resolve_chat(
     )
 
 
-def _resolve_role(
-    default: ChatModelSettings, said: ChatModelOptions, context: ModelContext
-) -> ChatModelSettings:
+def _resolve_role(default: ChatModelSettings, said: ChatModelOptions, context: ModelContext) -> ChatModelSettings:
     """Return a role's model; what it leaves open is as in the default model, or as its own binding has it."""
     given = said.model_dump(exclude_unset=True, exclude={"max_tokens"})
     binding = _chat_binding(said) if "binding" in given else default.binding

@@ -68,9 +68,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
         return {}
     from dotenv import dotenv_values
 
-    return {
-        name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None
-    }
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text)).items() if value is not None}
 
 
 def read_ini(path: Path) -> dict[tuple[str, str], str]:
