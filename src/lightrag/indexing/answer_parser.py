@@ -61,7 +61,7 @@ def _read_lines(text: str, drop_last: bool) -> _Findings:
     text = _DAMAGED_DELIMITER.sub(DELIMITER, _DAMAGED_END.sub("", text))
     starts = list(_RECORD_START.finditer(text))
     found = _Findings()
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    ends = [*(match.start() for match in starts), len(text)][1:]
     records = [(match[1].lower(), text[match.end() : end]) for match, end in zip(starts, ends, strict=True)]
     if drop_last and records:
         records.pop()

@@ -238,7 +238,7 @@ class Folder:
                 needs.append((StaleKey(StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair)), need))
         summaries = await self._known(tx, [need for _, need in needs])
         if self.summarises and needs:
-            due = {str(key): {} for key, need in needs if need.key not in summaries}
+            due: dict[str, JsonObject] = {str(key): {} for key, need in needs if need.key not in summaries}
             await tx.kv(Namespace.STALE).put(due)
         return (
             {name: fold_entity(name, evidence, self.rules, summaries) for name, evidence in of_names.items()},

@@ -48,7 +48,7 @@ class LLMExtractor:
 
     async def extract(self, chunk: Chunk) -> Extraction:
         """Return what the model found; raises `UnusableAnswer` where no attempt gave records."""
-        messages = (
+        messages: tuple[Message, ...] = (
             Message("system", self._system()),
             Message("user", fill("extract_user", text=chunk.content)),
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from lightrag.errors import LightRAGError
+from lightrag.errors import LightRAGError, StorageError
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.summarizer import Summarizer
@@ -245,6 +245,8 @@ class Pipeline:
         except LightRAGError as error:
             _log.warning("document_stage_failed", document=record.id, error=str(error))
             progress.say(f"Put off: {record.file_path}: {error}")
+            # The lease is kept for a moment, so that a store in trouble is not asked again at once.
+            await asyncio.sleep(self._options.poll_seconds)
         finally:
             progress.docs_done += 1
             self._active.pop(record.id, None)
@@ -254,7 +256,7 @@ class Pipeline:
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
         try:
             await job.index()
-        except (Superseded, asyncio.CancelledError):
+        except (Superseded, StorageError, asyncio.CancelledError):
             raise
         except LightRAGError as error:
             self._tools.progress.say(f"Failed: {record.file_path}: {error}")

@@ -79,12 +79,12 @@ class Verifier:
         The report tells the state before; `repaired` counts what was mended. Vectors are made by the pipeline.
         """
         found = await self._compare()
-        for group in _pages(found.orphan_chunks):
-            await self._remove(group)
-        for group in _pages(found.unindexed_chunks):
+        for orphans in _pages(found.orphan_chunks):
+            await self._remove(orphans)
+        for chunks in _pages(found.unindexed_chunks):
             async with self._storage.transaction() as tx:
                 if tx.lexical is not None:
-                    await tx.lexical.put({chunk.id: index_terms(chunk.content) for chunk in group})
+                    await tx.lexical.put({chunk.id: index_terms(chunk.content) for chunk in chunks})
         for keys in _pages(found.unmentioned_chunks):
             async with self._storage.transaction() as tx:
                 await put_mentions_again(tx, keys, self._fold)
