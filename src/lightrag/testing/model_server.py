@@ -106,7 +106,8 @@ class RecordedRequest:
 class ModelServer:
     """The server; see the module's text. Usable as an asynchronous context manager.
 
-    `answer`: a function of the request body, by default `Answerer`. `latency`: seconds before the first byte;
+    `answer`: a function of the request body, by default `Answerer`. `latency`: seconds before the first byte
+    (`embed_latency`: of embeddings, where it differs);
     `tps`: tokens (of four characters) per second afterwards, 0 for all at once. `dimension`: length of embeddings.
     `context_tokens`: longer prompts and texts are refused (400). `api_key`: other keys are refused (401).
     `rejects`: request fields that are refused by name (400). `models`: when given, other models are refused (404).
@@ -119,6 +120,7 @@ class ModelServer:
         answer: Callable[[JsonBody], str] | None = None,
         openie: Path | None = None,
         latency: float = 0.0,
+        embed_latency: float | None = None,
         tps: float = 0.0,
         dimension: int = 64,
         context_tokens: int = 131072,
@@ -134,12 +136,16 @@ class ModelServer:
         self._answerer = Answerer(openie)
         self._answer = answer or (lambda body: self._answerer.answer(body.get("messages") or []))
         self._latency, self._tps, self._dimension = latency, tps, dimension
+        self._embed_latency = latency if embed_latency is None else embed_latency
         self._context_tokens, self._api_key, self._models = context_tokens, api_key, tuple(models)
         self._fail_every, self._record = fail_every, record
         self._script: deque[Reaction | None] = deque()
         self._counts: Counter[str] = Counter()
         self._busy = 0.0
+        self._chat_busy = 0.0
+        self._chat_span: tuple[float, float] | None = None
         self._active = 0
+        self._chat_active = 0
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -157,14 +163,26 @@ class ModelServer:
         return [request.body for request in self.requests if request.path.endswith(path_end)]
 
     def stats(self) -> dict[str, float]:
-        """Return counts of calls, texts and characters, `busy_ms` (sum of call times) and `peak` (most at once)."""
-        return {**self._counts, **self._answerer.counts, "busy_ms": round(self._busy * 1000, 3)}
+        """Return counts of calls, texts and characters, `busy_ms` (sum of call times) and `peak` (most at once).
+
+        `chat_busy_ms` and `chat_peak` are of chat calls only, `chat_span_ms` goes from the first one's start to the
+        last one's end.
+        """
+        first, last = self._chat_span or (0.0, 0.0)
+        return {
+            **self._counts,
+            **self._answerer.counts,
+            "busy_ms": round(self._busy * 1000, 3),
+            "chat_busy_ms": round(self._chat_busy * 1000, 3),
+            "chat_span_ms": round((last - first) * 1000, 3),
+        }
 
     def reset(self) -> None:
         """Forget counts and recorded requests."""
         self._counts.clear()
         self._answerer.counts.clear()
-        self._busy = 0.0
+        self._busy = self._chat_busy = 0.0
+        self._chat_span = None
         self.requests.clear()
 
     async def start(self, port: int = 0) -> None:
@@ -252,10 +270,14 @@ class ModelServer:
         started = time.perf_counter()
         self._active += 1
         self._counts["peak"] = max(self._counts["peak"], self._active)
+        if not embedding:
+            self._chat_active += 1
+            self._counts["chat_peak"] = max(self._counts["chat_peak"], self._chat_active)
         try:
             reaction = self._script.popleft() if self._script else None
             reaction = reaction or self._refusal(scope, body, embedding)
-            if delay := reaction.delay if reaction is not None and reaction.delay else self._latency:
+            latency = self._embed_latency if embedding else self._latency
+            if delay := reaction.delay if reaction is not None and reaction.delay else latency:
                 await asyncio.sleep(delay)
             if reaction is not None and (reaction.status != 200 or reaction.body is not None):
                 self._counts["failed"] += 1
@@ -266,8 +288,13 @@ class ModelServer:
             else:
                 await self._chat(path, dialect, body, reaction or Reaction(), send)
         finally:
+            ended = time.perf_counter()
             self._active -= 1
-            self._busy += time.perf_counter() - started
+            self._busy += ended - started
+            if not embedding:
+                self._chat_active -= 1
+                self._chat_busy += ended - started
+                self._chat_span = (self._chat_span[0] if self._chat_span else started, ended)
 
     def _refusal(self, scope: Scope, body: JsonBody, embedding: bool) -> Reaction | None:
         if self._api_key is not None:
@@ -383,6 +410,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="model_server", description="Stand-in model server for measurements.")
     parser.add_argument("--port", type=int, default=9999)
     parser.add_argument("--latency", type=float, default=0.0, help="milliseconds before the first byte")
+    parser.add_argument("--embed-latency", type=float, help="the same for embeddings, where it differs")
     parser.add_argument("--tps", type=float, default=0.0, help="tokens per second after it, 0 for all at once")
     parser.add_argument("--dim", type=int, default=1024, help="length of embeddings")
     parser.add_argument("--openie", type=Path, help="JSON file of recorded extractions to replay")
@@ -393,6 +421,7 @@ def _arguments() -> argparse.ArgumentParser:
 async def _serve(arguments: argparse.Namespace) -> None:
     server = ModelServer(
         latency=arguments.latency / 1000,
+        embed_latency=None if arguments.embed_latency is None else arguments.embed_latency / 1000,
         tps=arguments.tps,
         dimension=arguments.dim,
         openie=arguments.openie,
