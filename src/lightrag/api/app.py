@@ -1,0 +1,118 @@
+"""The application: routers, middleware, and the engine's life inside the server's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from lightrag.api.auth import KeyGuard
+from lightrag.api.context import ServerContext
+from lightrag.api.errors import install_error_handlers
+from lightrag.api.health_report import server_version
+from lightrag.api.metrics import Metrics
+from lightrag.api.middleware import REQUEST_ID, RequestRecorder
+from lightrag.api.offline_docs import install_docs
+from lightrag.api.routers import documents, graph, health, query, texts, uploads
+from lightrag.errors import LightRAGError
+from lightrag.settings import Settings
+
+if TYPE_CHECKING:
+    from lightrag.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+EngineOpener = Callable[[Settings, str], "Awaitable[Engine]"]
+"""Makes the engine of a workspace, not started."""
+
+_DESCRIPTION = """Documents in, a knowledge graph, answers with references out.
+
+Send texts or files to `/documents`, follow them by their track id, ask at `/query`."""
+_TAGS = [
+    {"name": "documents", "description": "Take in, list, follow, update and delete documents."},
+    {"name": "query", "description": "Ask questions about the documents."},
+    {"name": "graph", "description": "Look at entities and relations."},
+    {"name": "health", "description": "State and metrics of the server."},
+]
+
+
+def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> FastAPI:
+    """Return the application; its start opens the engine, its end closes it.
+
+    `open_engine` makes the engine, `lightrag.assembly.open_engine` unless told.
+    """
+    server = ServerContext(settings, Metrics())
+    app = FastAPI(
+        title="LightRAG Server",
+        description=_DESCRIPTION,
+        version=server_version(),
+        openapi_tags=_TAGS,
+        docs_url=None,
+        redoc_url=None,
+        root_path=settings.server.root_path,
+        lifespan=_lifespan(server, open_engine or _assemble),
+        middleware=_middleware(server),
+        max_body_size=settings.server.max_body_bytes,
+    )
+    app.state.server = server
+    install_error_handlers(app)
+    install_docs(app)
+    app.include_router(health.router)
+    app.include_router(uploads.router, max_body_size=settings.server.max_upload_bytes + uploads.FORM_OVERHEAD)
+    app.include_router(texts.router, max_body_size=settings.server.max_text_body_bytes)
+    app.include_router(documents.router)
+    app.include_router(query.router)
+    app.include_router(graph.router)
+    return app
+
+
+def _middleware(server: ServerContext) -> list[Middleware]:
+    settings = server.settings.server
+    key = settings.api_key.get_secret_value() if settings.api_key else None
+    return [
+        Middleware(RequestRecorder, metrics=server.metrics),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_credentials=True,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        ),
+        Middleware(KeyGuard, api_key=key, whitelist=settings.whitelist_paths),
+    ]
+
+
+def _lifespan(
+    server: ServerContext, open_engine: EngineOpener
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        settings = server.settings
+        try:
+            engine = await open_engine(settings, settings.paths.workspace)
+            await engine.start()
+        except LightRAGError as error:
+            server.start_error = error
+            raise
+        server.engine = engine
+        try:
+            if settings.server.auto_scan:
+                await engine.scan()
+            yield
+        finally:
+            server.engine = None
+            await engine.close()
+
+    return life
+
+
+async def _assemble(settings: Settings, workspace: str) -> Engine:
+    from lightrag.assembly import open_engine
+
+    return await open_engine(settings, workspace)

@@ -1,0 +1,25 @@
+"""What one server process holds: settings, engine, metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from lightrag.api.metrics import Metrics
+from lightrag.errors import LightRAGError
+from lightrag.settings import Settings
+
+if TYPE_CHECKING:
+    from lightrag.engine import Engine
+
+
+@dataclasses.dataclass(slots=True)
+class ServerContext:
+    """Lives as `app.state.server` from the making of the application to its end."""
+
+    settings: Settings
+    metrics: Metrics
+    engine: Engine | None = None
+    """Set while the application runs."""
+    start_error: LightRAGError | None = None
+    """Why the application could not start."""

@@ -1,0 +1,54 @@
+"""What route functions ask for: the engine, the settings, whether the caller has shown a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyHeader
+
+from lightrag.api.auth import is_authorized
+from lightrag.api.context import ServerContext
+from lightrag.errors import StorageUnavailable
+from lightrag.settings import Settings
+
+if TYPE_CHECKING:
+    from lightrag.engine import Engine
+else:
+    from typing import Any as Engine
+
+api_key_scheme = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="The key given with LIGHTRAG_API_KEY or --key, if there is one."
+)
+"""Documents the header; `lightrag.api.auth.KeyGuard` checks it before a body is read."""
+
+
+def get_server(request: Request) -> ServerContext:
+    """Return what this server process holds."""
+    server: ServerContext = request.app.state.server
+    return server
+
+
+def get_settings(request: Request) -> Settings:
+    """Return the settings."""
+    return get_server(request).settings
+
+
+def get_engine(request: Request) -> Engine:
+    """Return the engine that serves this request: the only place where that is decided."""
+    engine = get_server(request).engine
+    if engine is None:
+        raise StorageUnavailable("The server is starting or stopping; try again in a moment")
+    return engine
+
+
+def get_authorized(request: Request) -> bool:
+    """Return whether the caller may see everything: no key is configured, or the right one was sent."""
+    return is_authorized(request.scope)
+
+
+EngineDep = Annotated[Engine, Depends(get_engine)]
+ServerDep = Annotated[ServerContext, Depends(get_server)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+AuthorizedDep = Annotated[bool, Depends(get_authorized)]
+documented_key = Security(api_key_scheme)

@@ -1,0 +1,150 @@
+"""From the engine's errors to HTTP, in one place. Every error body is `{"detail": …}`."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from lightrag import errors
+from lightrag.api.context import ServerContext
+
+log = structlog.get_logger(__name__)
+
+STATUS: Sequence[tuple[type[errors.LightRAGError], HTTPStatus]] = (
+    (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.InvalidInput, HTTPStatus.BAD_REQUEST),
+    (errors.NotFound, HTTPStatus.NOT_FOUND),
+    (errors.Conflict, HTTPStatus.CONFLICT),
+    (errors.Cancelled, HTTPStatus.CONFLICT),
+    (errors.StorageMismatch, HTTPStatus.CONFLICT),
+    (errors.ContextTooLong, HTTPStatus.BAD_REQUEST),
+    (errors.ModelRateLimited, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.ModelUnreachable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.ModelError, HTTPStatus.BAD_GATEWAY),
+    (errors.StorageUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.ConfigurationError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+"""The first class that fits decides; whatever is not listed is a 500."""
+
+CLIENT_CLOSED = 499
+"""Nobody reads this status but our own log and metrics."""
+
+MAX_ECHO = 200
+"""Characters of a rejected value that are sent back."""
+
+DATA_PATH = "/query/data"
+UPLOAD_PATH = "/documents/upload"
+TEXT_PATHS = frozenset({"/documents/text", "/documents/texts", "/documents/{doc_id}"})
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make the application answer every error in the same form."""
+    app.add_exception_handler(errors.LightRAGError, _engine_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(TimeoutError, _timeout)
+    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def status_of(error: errors.LightRAGError) -> HTTPStatus:
+    """Return the status code of an error."""
+    return next((status for kind, status in STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def validation_details(raw: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return FastAPI's list of what is wrong, safe to encode and without echoing large values."""
+    return [{key: _plain(value) for key, value in item.items() if key != "url"} for item in raw]
+
+
+async def _engine_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.LightRAGError)
+    if isinstance(error, errors.StorageError):
+        server: ServerContext = request.app.state.server
+        server.metrics.storage_errors.labels(kind=type(error).__name__).inc()
+    status = status_of(error)
+    headers = {}
+    if isinstance(error, errors.ModelRateLimited):
+        headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", error=str(error), kind=type(error).__name__)
+    return JSONResponse({"detail": _encodable(str(error))}, status_code=status, headers=headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        detail = _too_large(request)
+    return JSONResponse({"detail": _plain(detail)}, status_code=error.status_code, headers=error.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    details = validation_details(error.errors())
+    if getattr(request.scope.get("route"), "path", "") == DATA_PATH:
+        message = "; ".join(f"{' -> '.join(map(str, item['loc']))}: {item['msg']}" for item in details)
+        body = {"status": "failure", "message": f"Validation error: {message}", "data": {}, "metadata": {}}
+        return JSONResponse(body, status_code=HTTPStatus.BAD_REQUEST)
+    return JSONResponse({"detail": details}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+async def _timeout(request: Request, error: Exception) -> Response:
+    server: ServerContext = request.app.state.server
+    detail = (
+        f"The request was not done within {server.settings.server.timeout} s and was given up; ask for less, or start "
+        "the server with a larger --timeout"
+    )
+    return JSONResponse({"detail": detail}, status_code=HTTPStatus.GATEWAY_TIMEOUT)
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    error_id = secrets.token_hex(6)
+    log.error("unexpected error", error_id=error_id, path=request.url.path, exc_info=error)
+    body = {"detail": f"Internal server error (error_id: {error_id})"}
+    return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _too_large(request: Request) -> str:
+    server: ServerContext = request.app.state.server
+    sent = request.headers.get("content-length", "")
+    uploaded = f", uploaded: {int(sent) / 2**20:.1f}MB" if sent.isdigit() else ""
+    route = getattr(request.scope.get("route"), "path", "")
+    limits = server.settings.server
+    if route == UPLOAD_PATH:
+        return f"File too large. Maximum size: {limits.max_upload_bytes / 2**20:.1f}MB{uploaded}"
+    is_text = route in TEXT_PATHS
+    limit = limits.max_text_body_bytes if is_text else limits.max_body_bytes
+    return f"Request body too large. Maximum size: {limit / 2**20:.1f}MB{uploaded}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return _encodable(value if len(value) <= MAX_ECHO * 5 else value[:MAX_ECHO] + "…")
+    if isinstance(value, bool | int | None):
+        return value if not isinstance(value, int) or abs(value) < 2**63 else str(value)[:MAX_ECHO]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value[:20]]
+    if isinstance(value, dict):
+        return {_encodable(str(key))[:MAX_ECHO]: _plain(item) for key, item in list(value.items())[:20]}
+    return _encodable(str(value))[:MAX_ECHO]
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,129 @@
+"""The body of `/health`: LightRAG's fields as far as their subjects exist here."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from lightrag.llm.contracts import ModelFacts, Role
+from lightrag.settings import Settings
+
+if TYPE_CHECKING:
+    from lightrag.engine import Engine, EngineInfo
+    from lightrag.indexing.progress import PipelineStatus
+
+API_VERSION = "1"
+
+
+def server_version() -> str:
+    """Return the version of the installed distribution."""
+    try:
+        return version("lightrag-server")
+    except PackageNotFoundError:
+        return "0"
+
+
+async def health_report(settings: Settings, engine: Engine, *, in_full: bool) -> dict[str, Any]:
+    """Return the state of the server; `in_full` with configuration, folders and counts, never with secrets."""
+    pipeline = await engine.pipeline_status()
+    report: dict[str, Any] = {
+        "status": "healthy",
+        "auth_mode": "disabled" if settings.server.api_key is None else "enabled",
+        "core_version": server_version(),
+        "api_version": API_VERSION,
+        "webui_available": False,
+        "workspace_available": False,
+        "api_docs_available": True,
+        "webui_title": None,
+        "webui_description": None,
+        "pipeline_busy": pipeline.busy,
+        "pipeline_active": pipeline.busy,
+    }
+    if not in_full:
+        return report
+    info = engine.describe()
+    return report | {
+        "working_directory": str(info.working_dir),
+        "input_directory": str(info.input_dir),
+        "configuration": _configuration(settings, info),
+        "server_mode": "uvicorn",
+        "workers": 1,
+        "pipeline_scanning": pipeline.scanning,
+        "pipeline_destructive_busy": False,
+        "pipeline_pending_enqueues": 0,
+        "llm_queue_status": _queue(pipeline),
+        "keyed_locks": _no_locks(),
+        "update_status": {},
+    }
+
+
+def _configuration(settings: Settings, info: EngineInfo) -> dict[str, Any]:
+    llm = info.chat.get(Role.ANSWER)
+    indexing, query, storage = settings.indexing, settings.query, settings.storage
+    return {
+        **_model("llm", llm),
+        **_model("embedding", info.embedding),
+        "embedding_dim": info.embedding.dimension,
+        "kv_storage": storage.kv,
+        "doc_status_storage": storage.doc_status,
+        "graph_storage": storage.graph,
+        "vector_storage": storage.vector,
+        "workspace": info.workspace,
+        "storage_workspaces": dict.fromkeys(
+            ("kv_storage", "doc_status_storage", "graph_storage", "vector_storage"), info.workspace
+        ),
+        "extractor": info.extractor,
+        "summary_language": indexing.language,
+        "summary_max_tokens": indexing.summary_max_tokens,
+        "summary_context_size": indexing.summary_context_size,
+        "force_llm_summary_on_merge": indexing.force_summary_on_merge,
+        "max_parallel_insert": indexing.max_parallel_insert,
+        "enable_llm_cache_for_extract": indexing.cache_extractions,
+        "enable_llm_cache": query.cache_answers,
+        "cosine_threshold": query.cosine_threshold,
+        "related_chunk_number": query.related_chunk_number,
+        "max_graph_nodes": query.max_graph_nodes,
+        "enable_rerank": False,
+        "rerank_binding": None,
+        "rerank_model": None,
+        "rerank_binding_host": None,
+        "min_rerank_score": 0.0,
+        "max_tokens": settings.llm.options.get("num_ctx"),
+        "max_async": settings.llm.max_async,
+        "embedding_func_max_async": settings.embedding.max_async,
+        "embedding_batch_num": settings.embedding.batch_num,
+        "llm_timeout": settings.llm.timeout,
+        "embedding_timeout": settings.embedding.timeout,
+        "role_llm_config": {
+            name: _model("", info.chat.get(role))
+            for name, role in (("extract", Role.EXTRACT), ("keyword", Role.KEYWORDS), ("query", Role.ANSWER))
+        },
+    }
+
+
+def _model(kind: str, facts: ModelFacts | None) -> dict[str, Any]:
+    prefix = f"{kind}_" if kind else ""
+    return {
+        f"{prefix}binding": facts.binding if facts else "none",
+        f"{prefix}binding_host": facts.host if facts else "",
+        f"{prefix}model": facts.name if facts else "",
+    }
+
+
+def _queue(pipeline: PipelineStatus) -> dict[str, Any]:
+    return {"max_async": pipeline.slots, "running": pipeline.slots_busy, "paused_until": pipeline.paused_until}
+
+
+def _no_locks() -> dict[str, Any]:
+    """Return LightRAG's lock report: there are no such locks here, but its web UI reads the fields."""
+    return {
+        "process_id": os.getpid(),
+        "cleanup_performed": {"mp_cleaned": 0, "async_cleaned": 0},
+        "current_status": {
+            "total_mp_locks": 0,
+            "pending_mp_cleanup": 0,
+            "total_async_locks": 0,
+            "pending_async_cleanup": 0,
+        },
+    }

@@ -1,0 +1,95 @@
+"""Logging: one console line per event, an optional rotating file, and no secret in either."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import Iterator, Sequence
+
+import structlog
+from pydantic import BaseModel, SecretStr
+
+from lightrag.settings import Settings
+
+MASK = "********"
+_MIN_SECRET = 4
+"""Shorter secrets are not masked: replacing them would garble every line."""
+
+
+def configure_logging(settings: Settings) -> None:
+    """Route structlog and the standard library's loggers to the console and, with LOG_DIR, to a file."""
+    level = "DEBUG" if settings.server.verbose else settings.server.log_level
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    secrets = [secret for secret in secrets_of(settings) if len(secret) >= _MIN_SECRET]
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+    for handler in _handlers(settings):
+        is_terminal = isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
+        colours = is_terminal and sys.stderr.isatty()
+        handler.setFormatter(_MaskingFormatter(shared, colours, secrets))
+        root.addHandler(handler)
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # Requests are logged by our own middleware; libraries tell of every connection at INFO.
+    logging.getLogger("uvicorn.access").disabled = True
+    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "openai", "asyncio"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def secrets_of(settings: BaseModel) -> Iterator[str]:
+    """Yield the values of all secrets in the settings."""
+    for field in type(settings).model_fields:
+        value = getattr(settings, field)
+        if isinstance(value, SecretStr):
+            yield value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            yield from secrets_of(value)
+
+
+def _handlers(settings: Settings) -> Iterator[logging.Handler]:
+    yield logging.StreamHandler(sys.stderr)
+    folder = settings.server.log_dir
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield logging.handlers.RotatingFileHandler(
+            folder / "lightrag.log",
+            maxBytes=settings.server.log_max_bytes,
+            backupCount=settings.server.log_backup_count,
+            encoding="utf-8",
+        )
+
+
+class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Renders a line and masks the configured secrets in it, tracebacks included."""
+
+    def __init__(self, shared: Sequence[structlog.types.Processor], colours: bool, secrets: Sequence[str]) -> None:
+        super().__init__(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0),
+            ],
+        )
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        for secret in self._secrets:
+            line = line.replace(secret, MASK)
+        return line

@@ -1,0 +1,75 @@
+"""Around every request: an id, one log line, its latency."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lightrag.api.errors import CLIENT_CLOSED
+from lightrag.api.metrics import Metrics
+
+log = structlog.get_logger("lightrag.access")
+
+REQUEST_ID = "X-Request-ID"
+QUIET_ROUTES = frozenset(
+    {
+        "/health",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/documents",
+        "/documents/paginated",
+        "/documents/pipeline_status",
+        "/documents/status_counts",
+        "/documents/track_status/{track_id}",
+    }
+)
+"""Paths that clients poll: logged at level DEBUG when they succeed."""
+
+_SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestRecorder:
+    """Gives each request an id that every log line carries, and records its outcome."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = sent if _SAFE_ID.fullmatch(sent) else secrets.token_hex(8)
+        status = CLIENT_CLOSED
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        begun = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                self._record(scope, status, time.perf_counter() - begun)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.latency.labels(method, route, str(status)).observe(seconds)
+        is_quiet = route in QUIET_ROUTES and status < 400
+        record = log.debug if is_quiet else log.info
+        record("request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1))
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
