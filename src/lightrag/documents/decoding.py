@@ -67,10 +67,12 @@ def read_text(stream: BinaryIO, name: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     offset, block, line = skip, block[skip:], 1
     while True:
+        # A character that the last block cut in two is decoded together with this block.
+        held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
-            raise _wrong_encoding(name, encoding, error, offset, line) from error
+            raise _wrong_encoding(name, encoding, error, offset - held, line) from error
         if "\x00" in text:
             raise UnreadableDocument(
                 f"'{name}' is not a text file: it holds NUL characters near byte {offset:,}. "
@@ -101,7 +103,7 @@ def decode_markup(data: bytes, name: str) -> str:
                 return data.decode("utf-8")
             except UnicodeDecodeError:
                 pass
-        raise _wrong_encoding(name, encoding, error, 0, data.count(b"\n", 0, error.start) + 1) from error
+        raise _wrong_encoding(name, encoding, error, skip, 1) from error
 
 
 def _refuse_binary(head: bytes, name: str, *, is_marked: bool) -> None:
@@ -148,7 +150,7 @@ def describe_signature(head: bytes) -> str | None:
 def _wrong_encoding(name: str, encoding: str, error: UnicodeDecodeError, offset: int, line: int) -> UnreadableDocument:
     data = error.object if isinstance(error.object, bytes) else b""
     byte = f"byte 0x{data[error.start]:02X}" if error.start < len(data) else "an incomplete character"
-    line += data.count(b"\n", 0, error.start) if offset else 0
+    line += data.count(b"\n", 0, error.start)
     return UnreadableDocument(
         f"'{name}' is not valid {encoding.upper()}: {byte} at offset {offset + error.start:,} (line {line}). "
         "Save the file as UTF-8, for example with `iconv -f CP1252 -t UTF-8`."

@@ -26,7 +26,7 @@ _BLOCKS = frozenset(
 _LAYOUT = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "pre")
 """A table with any of these in a cell arranges a page; it does not hold data."""
 _HEADINGS = {f"h{level}": f"{'#' * level} " for level in range(1, 7)}
-_SPACES = re.compile(r"[ \t\r\n\f]+")
+_SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 
 
 def write_markup(root: Element, out: TextBuilder) -> None:

@@ -26,11 +26,9 @@ def parse(source: Source, out: TextBuilder) -> None:
         head = stream.read(_BLOCK)
         if not head.strip():
             raise UnreadableDocument(f"'{source.name}' is empty.")
-        if b"<" not in head.replace(b"\x00", b""):
-            kind = describe_signature(head)
-            raise UnreadableDocument(
-                f"'{source.name}' is not an XML file" + (f": it begins like {kind}." if kind else ".")
-            )
+        kind = describe_signature(head)
+        if kind:
+            raise UnreadableDocument(f"'{source.name}' is not an XML file: it begins like {kind}.")
         try:
             parser.feed(head)
             while block := stream.read(_BLOCK):
