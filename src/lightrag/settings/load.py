@@ -129,7 +129,7 @@ class _Loader:
         self._sources = sources
         self._cwd = cwd
         self._problems: list[str] = []
-        self._origins: dict[str, str] = Field(default_factory=dict)
+        self._origins: dict[str, str] = {}
 
     def load(self) -> Settings:
         groups = {
