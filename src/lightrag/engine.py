@@ -174,7 +174,7 @@ class Engine:
         path = resolve_inside(self._parts.info.input_dir, relative_path)
         if not path.is_file():
             raise NotFound(f"There is no file '{relative_path}' in the input folder")
-        md5 = await asyncio.to_thread(file_md5, path)
+        md5 = await file_md5(path)
         stat = path.stat()
         item = FileItem(relative_path, stat.st_size, md5, tags or {}, file_stamp(stat.st_size, stat.st_mtime_ns))
         accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)

@@ -22,19 +22,26 @@ SOFT_SHARE = 0.8
 """From this share of the budget on, a sentence end may end the chunk."""
 
 
+class TokenSpan(Protocol):
+    """Characters [start, end) of a text and how many tokens they are."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+
 class TokenCounter(Protocol):
     """The part of a tokenizer that cutting needs."""
 
-    def encode(self, text: str) -> list[int]:
-        """Return the tokens of a text."""
-        ...
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens."""
-        ...
-
     def count(self, text: str) -> int:
         """Return the number of tokens."""
+        ...
+
+    def windows(self, text: str, size: int) -> Sequence[TokenSpan]:
+        """Cut a text into windows of at most `size` tokens at whole characters."""
         ...
 
 
@@ -113,25 +120,18 @@ class Chunker:
 
     def _pieces(self, sentence: str, offset: int) -> list[_Unit]:
         """Cut what has no sentence ends (tables, logs, minified code) by tokens."""
-        tokens = self.tokens.encode(sentence)
         step = max(self.size // 4, 16)
-        pieces: list[_Unit] = []
-        position = 0
-        for index in range(0, len(tokens), step):
-            # A window may begin or end inside a character; the replacement character marks where.
-            window = self.tokens.decode(tokens[index : index + step]).strip("\ufffd")
-            found = sentence.find(window, position) if window else -1
-            start = found if found >= 0 else position
-            end = min(start + max(len(window), 1), len(sentence))
-            if index + step >= len(tokens):
-                end = len(sentence)
-            piece = sentence[position:end]
-            if piece.strip():
-                mark = zlib.crc32(piece.encode("utf-8", "replace"))
-                count = len(tokens[index : index + step])
-                pieces.append(_Unit(offset + position, offset + end, count, mark, False))
-            position = end
-        return pieces
+        return [
+            _Unit(
+                offset + window.start,
+                offset + window.end,
+                window.tokens,
+                zlib.crc32(sentence[window.start : window.end].encode("utf-8", "replace")),
+                False,
+            )
+            for window in self.tokens.windows(sentence, step)
+            if sentence[window.start : window.end].strip()
+        ]
 
     def _ranges(self, units: Sequence[_Unit]) -> list[tuple[int, int]]:
         ranges: list[tuple[int, int]] = []

@@ -75,6 +75,8 @@ class JobTools:
     fold: Folder
     parse: ParseFile
     remove_file: RemoveFile
+    forget_answers: Callable[[Sequence[Chunk]], Awaitable[None]] | None
+    """Drops the model's kept answers on chunks, where a model extracts."""
     progress: Progress
     gate: ExtractionGate
 
@@ -119,6 +121,7 @@ class DocumentJob:
     async def delete(self) -> None:
         """Take the document and all that it contributed out of the workspace."""
         for group in _groups(self._record.chunks_list):
+            await self._forget_answers(group)
             async with self._transaction(deleting=True) as tx:
                 self._offer(await remove_chunks(tx, group, self._tools.fold))
                 remaining = tuple(key for key in self._record.chunks_list if key not in set(group))
@@ -128,6 +131,11 @@ class DocumentJob:
             await tx.documents.delete([self._record.id])
         if self._record.metadata.get("delete_file"):
             await self._tools.remove_file(self._record)
+
+    async def _forget_answers(self, chunk_ids: Sequence[str]) -> None:
+        if self._tools.forget_answers is not None and self._record.metadata.get("delete_llm_cache"):
+            rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(chunk_ids)
+            await self._tools.forget_answers([chunk_from_row(key, row) for key, row in rows.items()])
 
     async def fail(self, reason: str) -> None:
         """Record why the document could not be indexed."""

@@ -48,10 +48,7 @@ class LLMExtractor:
 
     async def extract(self, chunk: Chunk) -> Extraction:
         """Return what the model found; raises `UnusableAnswer` where no attempt gave records."""
-        messages: tuple[Message, ...] = (
-            Message("system", self._system()),
-            Message("user", fill("extract_user", text=chunk.content)),
-        )
+        messages = self._opening(chunk)
         found, answer = await self._ask(messages)
         for _ in range(self.rounds):
             messages = (*messages, Message("assistant", answer), Message("user", template("extract_more")))
@@ -62,16 +59,26 @@ class LLMExtractor:
             found = _merge(found, more)
         return found
 
+    def requests(self, chunk: Chunk) -> list[ChatRequest]:
+        """Return the requests by which the chunk's first answers are cached."""
+        return [self._request(self._opening(chunk), attempt) for attempt in range(self.attempts)]
+
+    def _opening(self, chunk: Chunk) -> tuple[Message, ...]:
+        return (Message("system", self._system()), Message("user", fill("extract_user", text=chunk.content)))
+
+    def _request(self, messages: tuple[Message, ...], attempt: int) -> ChatRequest:
+        # A cached answer that could not be read would be given again; another temperature makes it another request,
+        # and lets a model that is stuck in a rut leave it.
+        temperature = None if attempt == 0 else 0.5 + 0.2 * attempt
+        return ChatRequest(messages, Role.EXTRACT, temperature=temperature)
+
     def _system(self) -> str:
         return fill("extract_system", entity_types=", ".join(self.entity_types), language=self.language)
 
     async def _ask(self, messages: tuple[Message, ...]) -> tuple[Extraction, str]:
         failure: UnusableAnswer | None = None
         for attempt in range(self.attempts):
-            # A cached answer that could not be read would be given again; another temperature makes it another
-            # request, and lets a model that is stuck in a rut leave it.
-            temperature = None if attempt == 0 else 0.5 + 0.2 * attempt
-            reply = await self.chat.complete(ChatRequest(messages, Role.EXTRACT, temperature=temperature))
+            reply = await self.chat.complete(self._request(messages, attempt))
             try:
                 return parse_answer(reply.text, cut_off=reply.finish_reason == "length"), reply.text
             except UnusableAnswer as error:

@@ -20,20 +20,27 @@ class Manifest:
     family: str
 
 
+async def read_manifest(storage: Storage) -> Manifest | None:
+    """Return what the workspace was made with; None where it is new or empty of vectors."""
+    row = (await storage.kv(Namespace.META).get([KEY])).get(KEY)
+    if row is None or not await _has_vectors(storage):
+        return None
+    return Manifest(str(row.get("embedding", "")), str(row.get("family", "")))
+
+
 async def check_manifest(storage: Storage, mine: Manifest) -> None:
     """Record the manifest of a new workspace, or compare it with the recorded one.
 
     Raises `StorageMismatch` where vectors of another model are stored; the message tells the way out.
     """
-    meta = storage.kv(Namespace.META)
-    row = (await meta.get([KEY])).get(KEY)
-    if row is not None and row.get("embedding") != mine.embedding and await _has_vectors(storage):
+    recorded = await read_manifest(storage)
+    if recorded is not None and recorded.embedding != mine.embedding:
         raise StorageMismatch(
             f"Workspace '{storage.workspace or 'default'}' was indexed with the embedding model "
-            f"'{row.get('embedding')}', but '{mine.embedding}' is configured. Configure the former one again "
+            f"'{recorded.embedding}', but '{mine.embedding}' is configured. Configure the former one again "
             "(EMBEDDING_BINDING, EMBEDDING_MODEL), or make all vectors anew with: lightrag repair --re-embed"
         )
-    if row is None or row.get("embedding") != mine.embedding:
+    if recorded is None:
         await write_manifest(storage, mine)
 
 

@@ -25,7 +25,7 @@ class FolderScan:
 
     async def run(self, track_id: str) -> list[str]:
         """Accept every new and every changed file; return the ids of documents that were updated."""
-        found = await asyncio.to_thread(scan_folder, self._root, self._suffixes)
+        found = await scan_folder(self._root, self._suffixes)
         updated: list[str] = []
         accepted = 0
         for file in found:
@@ -42,7 +42,7 @@ class FolderScan:
         stamp = file_stamp(file.size, file.mtime_ns)
         if known is not None and known.metadata.get(STAMP) == stamp:
             return None
-        md5 = await asyncio.to_thread(file_md5, resolve_inside(self._root, file.relative_path))
+        md5 = await file_md5(resolve_inside(self._root, file.relative_path))
         item = FileItem(file.relative_path, file.size, md5, stamp=stamp)
         outcome = await accept_file(self._storage, item, track_id, "update")
         return None if outcome.outcome == "duplicate" else outcome
@@ -55,7 +55,7 @@ class FolderScan:
 
     async def delete_files(self) -> int:
         """Delete all readable files of the folder; return how many."""
-        found = await asyncio.to_thread(scan_folder, self._root, self._suffixes)
+        found = await scan_folder(self._root, self._suffixes)
         for file in found:
             path = resolve_inside(self._root, file.relative_path)
             await asyncio.to_thread(path.unlink, missing_ok=True)

@@ -1,0 +1,372 @@
+"""Builds a workspace's engine from the settings: which models, which stores, which parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lightrag.documents.formats import SUPPORTED_SUFFIXES
+from lightrag.documents.limits import ParseLimits
+from lightrag.documents.names import resolve_inside
+from lightrag.documents.service import DocumentParser
+from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
+from lightrag.embedded.minilm import MiniLMEmbedder
+from lightrag.embedded.nlp_extractor import NLPExtractor
+from lightrag.engine import Engine, EngineInfo, EngineParts
+from lightrag.errors import ConfigurationError
+from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.contributions import Folder
+from lightrag.indexing.document_job import ExtractionGate, JobTools
+from lightrag.indexing.extraction import Extractor
+from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
+from lightrag.indexing.llm_extractor import LLMExtractor
+from lightrag.indexing.manifest import Manifest, read_manifest
+from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
+from lightrag.indexing.progress import Progress
+from lightrag.indexing.scan import FolderScan
+from lightrag.indexing.summarizer import Summarizer
+from lightrag.indexing.vectorizer import Vectorizer
+from lightrag.indexing.verify import Verifier
+from lightrag.llm.cache import CachedChat
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, Role
+from lightrag.llm.limiter import Limiter
+from lightrag.llm.meter import UsageMeter
+from lightrag.llm.ollama_binding import OllamaChat, OllamaEmbedding, ollama_models
+from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
+from lightrag.llm.stack import chat_stack, embedding_stack
+from lightrag.retrieval.retriever import Retriever, RetrieverOptions
+from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings
+from lightrag.storage.contracts import Namespace, Storage
+from lightrag.storage.registry import StorageNames, open_storage
+from lightrag.text.sentences import sentences
+from lightrag.text.tokens import Tokenizer, load_tokenizer
+from lightrag.types import Chunk, DocumentRecord, ParsedDocument
+
+EMBEDDED = "embedded"
+WORDS_PER_TOKEN = 0.75
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Models:
+    """The models of one engine with what bounds and counts them."""
+
+    chat: Mapping[Role, CachedChat]
+    """By role; empty where no language model is configured."""
+    embedding: EmbeddingModel
+    limiters: Sequence[Limiter]
+    """Of the chat models; the first one is that of extraction."""
+    meter: UsageMeter
+
+    async def aclose(self) -> None:
+        """Close all models."""
+        for model in {id(chat): chat for chat in self.chat.values()}.values():
+            await model.aclose()
+        await self.embedding.aclose()
+
+
+async def open_engine(settings: Settings, workspace: str | None = None) -> Engine:
+    """Return the engine of a workspace (None: the configured default), not started.
+
+    Raises `ConfigurationError` where the settings contradict each other, `StorageError` where the stores fail.
+    """
+    name = settings.paths.workspace if workspace is None else workspace
+    storage = open_storage(
+        StorageNames(
+            kv=settings.storage.kv,
+            vector=settings.storage.vector,
+            graph=settings.storage.graph,
+            doc_status=settings.storage.doc_status,
+        ),
+        settings.paths.working_dir,
+        name,
+    )
+    await storage.open()
+    try:
+        recorded = await read_manifest(storage)
+        models = await _open_models(settings, storage, recorded)
+        return _engine(settings, name, storage, models)
+    except BaseException:
+        await storage.close()
+        raise
+
+
+def _engine(settings: Settings, workspace: str, storage: Storage, models: Models) -> Engine:
+    tokenizer = load_tokenizer()
+    extractor = _extractor(settings, models)
+    fold = Folder(_fold_rules(settings), summarises=Role.SUMMARY in models.chat)
+    input_dir = settings.paths.input_dir / workspace if workspace else settings.paths.input_dir
+    parser = _parser(settings)
+    progress = Progress()
+    # The files of other workspaces lie in folders of the default workspace's folder.
+    scan = FolderScan(storage, input_dir, SUPPORTED_SUFFIXES, progress)
+    embedding = settings.embedding
+    is_local = models.embedding.facts.binding == EMBEDDED
+    vectorizer = Vectorizer(
+        storage, models.embedding, batch=64 if is_local else embedding.batch_num, parallel=1 if is_local else 2
+    )
+    slots = settings.llm.extract.max_async if Role.EXTRACT in models.chat else 2
+    tools = JobTools(
+        storage=storage,
+        chunker=Chunker(tokenizer, sentences, settings.indexing.chunk_size, settings.indexing.chunk_overlap),
+        extractor=extractor,
+        vectorizer=vectorizer,
+        fold=fold,
+        parse=_FileParser(parser, input_dir).parse,
+        remove_file=scan.remove,
+        forget_answers=_forgetter(extractor, models),
+        progress=progress,
+        gate=ExtractionGate(2 * slots),
+    )
+
+    async def release() -> None:
+        await parser.close()
+        await models.aclose()
+
+    return Engine(
+        EngineParts(
+            info=EngineInfo(
+                workspace=workspace,
+                working_dir=settings.paths.working_dir,
+                input_dir=input_dir,
+                chat={role: chat.facts for role, chat in models.chat.items()},
+                embedding=models.embedding.facts,
+                extractor=extractor.fingerprint,
+                storage_family=storage.family,
+            ),
+            manifest=Manifest(embedding_name(models.embedding), storage.family),
+            storage=storage,
+            pipeline=Pipeline(
+                tools,
+                PipelineOptions(owner=_owner(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
+                summarizer=_summarizer(settings, storage, models, fold),
+                slot_use=lambda: _slot_use(models.limiters),
+            ),
+            asker=_retriever(settings, storage, models, tokenizer, fold.rules),
+            verifier=Verifier(storage, fold),
+            scan=scan,
+            meter=models.meter,
+            release=release,
+        )
+    )
+
+
+def embedding_name(model: EmbeddingModel) -> str:
+    """Return how an embedding model is recorded in a workspace; the host may change, the model may not."""
+    return f"{model.facts.binding}/{model.facts.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _FileParser:
+    parser: DocumentParser
+    input_dir: Path
+
+    async def parse(self, record: DocumentRecord) -> ParsedDocument:
+        """Read the file of a document."""
+        path = resolve_inside(self.input_dir, record.source_file)
+        return await self.parser.parse(path, record.source_file)
+
+
+async def _open_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+    meter = UsageMeter()
+    limiters: dict[tuple[str, str, int], Limiter] = {}
+    stacks: dict[str, CachedChat] = {}
+    store = storage.kv(Namespace.LLM_CACHE)
+    cached = _cached_roles(settings)
+    chat: dict[Role, CachedChat] = {}
+    by_role = {
+        Role.EXTRACT: settings.llm.extract,
+        Role.SUMMARY: settings.llm.extract,
+        Role.KEYWORDS: settings.llm.keyword,
+        Role.ANSWER: settings.llm.query,
+    }
+    local_models = await _local_ollama(settings)
+    for role, wanted in by_role.items():
+        binding = _chat_binding(wanted, local_models)
+        if binding == EMBEDDED:
+            continue
+        limiter = limiters.setdefault((binding, wanted.host, wanted.max_async), Limiter(wanted.max_async))
+        key = wanted.model_dump_json() + binding
+        if key not in stacks:
+            stacks[key] = chat_stack(
+                _chat_model(binding, wanted), limiter=limiter, meter=meter, store=store, cached_roles=cached
+            )
+        chat[role] = stacks[key]
+    embedding = _embedding_model(
+        _embedding_binding(settings.embedding, local_models, recorded), settings.embedding, meter
+    )
+    return Models(chat, embedding, tuple(limiters.values()), meter)
+
+
+def _cached_roles(settings: Settings) -> frozenset[Role]:
+    roles = {Role.SUMMARY}
+    if settings.indexing.cache_extractions:
+        roles.add(Role.EXTRACT)
+    if settings.query.cache_answers:
+        roles |= {Role.KEYWORDS, Role.ANSWER}
+    return frozenset(roles)
+
+
+async def _local_ollama(settings: Settings) -> frozenset[str]:
+    """Return the models of the Ollama server on this machine, asked only where no binding is named."""
+    hosts = {
+        wanted.host
+        for wanted in (settings.llm, settings.llm.extract, settings.llm.keyword, settings.llm.query, settings.embedding)
+        if wanted.binding is None
+    }
+    found: set[str] = set()
+    for host in hosts:
+        found |= set(await ollama_models(host))
+    return frozenset(found)
+
+
+def _chat_binding(wanted: ChatModelSettings, local_models: frozenset[str]) -> str:
+    if wanted.binding is not None:
+        return wanted.binding
+    return "ollama" if wanted.model in local_models else EMBEDDED
+
+
+def _embedding_binding(wanted: EmbeddingSettings, local_models: frozenset[str], recorded: Manifest | None) -> str:
+    if wanted.binding is not None:
+        return wanted.binding
+    if recorded is not None:
+        # What a workspace was indexed with decides, not which server happens to run today.
+        return recorded.embedding.split("/", 1)[0]
+    return "ollama" if wanted.model in local_models else EMBEDDED
+
+
+def _chat_model(binding: str, wanted: ChatModelSettings) -> ChatModel:
+    key = wanted.api_key.get_secret_value() if wanted.api_key else None
+    if binding == "openai":
+        return OpenAIChat(wanted.model, wanted.host, key, wanted.timeout, wanted.options)
+    if binding == "ollama":
+        return OllamaChat(wanted.model, wanted.host, key, wanted.timeout, options=wanted.options)
+    raise ConfigurationError(f"LLM_BINDING is '{binding}'; known are openai, ollama and embedded")
+
+
+def _embedding_model(binding: str, wanted: EmbeddingSettings, meter: UsageMeter) -> EmbeddingModel:
+    if binding == EMBEDDED:
+        return MiniLMEmbedder()
+    key = wanted.api_key.get_secret_value() if wanted.api_key else None
+    model: EmbeddingModel
+    if binding == "openai":
+        model = OpenAIEmbedding(
+            wanted.model, wanted.host, key, wanted.dim, wanted.send_dim, wanted.batch_num, wanted.timeout
+        )
+    elif binding == "ollama":
+        model = OllamaEmbedding(
+            wanted.model,
+            wanted.host,
+            key,
+            wanted.dim,
+            wanted.batch_num,
+            wanted.timeout,
+            options=wanted.options,
+            send_dimensions=wanted.send_dim,
+        )
+    else:
+        raise ConfigurationError(f"EMBEDDING_BINDING is '{binding}'; known are openai, ollama and embedded")
+    return embedding_stack(model, limiter=Limiter(wanted.max_async), meter=meter, max_batch=wanted.batch_num)
+
+
+def _extractor(settings: Settings, models: Models) -> Extractor:
+    choice = settings.indexing.extractor
+    chat = models.chat.get(Role.EXTRACT)
+    if choice == "llm" and chat is None:
+        raise ConfigurationError(
+            "LIGHTRAG_EXTRACTOR is 'llm', but no language model is configured; set LLM_BINDING, LLM_BINDING_HOST "
+            "and LLM_MODEL, or LIGHTRAG_EXTRACTOR=nlp"
+        )
+    if chat is None or choice == "nlp":
+        return NLPExtractor()
+    return LLMExtractor(
+        chat,
+        language=settings.indexing.language,
+        entity_types=settings.indexing.entity_types,
+        rounds=settings.indexing.max_gleaning,
+    )
+
+
+class _Forget:
+    """Drops the kept answers on chunks."""
+
+    def __init__(self, extractor: LLMExtractor, cache: CachedChat) -> None:
+        self._extractor = extractor
+        self._cache = cache
+
+    async def __call__(self, chunks: Sequence[Chunk]) -> None:
+        await self._cache.forget([self._cache.key_of(r) for chunk in chunks for r in self._extractor.requests(chunk)])
+
+
+def _forgetter(extractor: Extractor, models: Models) -> _Forget | None:
+    chat = models.chat.get(Role.EXTRACT)
+    return _Forget(extractor, chat) if isinstance(extractor, LLMExtractor) and chat is not None else None
+
+
+def _summarizer(settings: Settings, storage: Storage, models: Models, fold: Folder) -> Summarizer | None:
+    chat = models.chat.get(Role.SUMMARY)
+    if chat is None:
+        return None
+    return Summarizer(
+        storage,
+        chat,
+        fold,
+        language=settings.indexing.language,
+        context_tokens=settings.indexing.summary_context_size,
+        words=int(settings.indexing.summary_length_recommended * WORDS_PER_TOKEN),
+        parallel=2 * settings.llm.extract.max_async,
+    )
+
+
+def _fold_rules(settings: Settings) -> FoldRules:
+    return FoldRules(
+        evidence_limit=settings.indexing.evidence_limit,
+        max_fragments=settings.indexing.force_summary_on_merge,
+        max_tokens=settings.indexing.summary_max_tokens,
+    )
+
+
+def _retriever(
+    settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, rules: FoldRules
+) -> Retriever:
+    return Retriever(
+        storage,
+        models.embedding,
+        RetrieverOptions(cosine_threshold=settings.query.cosine_threshold),
+        tokenizer.count,
+        chat=dict(models.chat),
+        reranker=None,
+        quote=ExtractiveAnswerer(models.embedding).quote,
+        fold_entity=lambda name, evidence: fold_entity(name, evidence, rules),
+        fold_relation=lambda pair, evidence: fold_relation(pair, evidence, rules),
+    )
+
+
+def _parser(settings: Settings) -> DocumentParser:
+    parsing = settings.parsing
+    password = parsing.pdf_password.get_secret_value() if parsing.pdf_password else None
+    return DocumentParser(
+        ParseLimits(
+            max_file_bytes=settings.server.max_upload_bytes,
+            max_text_chars=parsing.max_text_chars,
+            max_pages=parsing.max_pages,
+            max_decompressed_bytes=parsing.max_decompressed_bytes,
+            timeout_seconds=parsing.timeout_seconds,
+        ),
+        password,
+        workers=settings.indexing.max_parallel_insert,
+    )
+
+
+def _slot_use(limiters: Sequence[Limiter]) -> SlotUse:
+    if not limiters:
+        return SlotUse()
+    extraction = limiters[0]
+    return SlotUse(extraction.slots, extraction.active, extraction.paused_until)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
