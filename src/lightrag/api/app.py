@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from lightrag.api.auth import KeyGuard
+from lightrag.api.body_limit import BodyLimit
 from lightrag.api.context import ServerContext
 from lightrag.api.errors import install_error_handlers
 from lightrag.api.health_report import server_version
@@ -46,25 +47,24 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
 
     `open_engine` makes the engine, `lightrag.assembly.open_engine` unless told.
     """
-    server = ServerContext(settings, Metrics())
+    server = ServerContext(settings, Metrics(), server_version())
     app = FastAPI(
         title="LightRAG Server",
         description=_DESCRIPTION,
-        version=server_version(),
+        version=server.version,
         openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
         root_path=settings.server.root_path,
         lifespan=_lifespan(server, open_engine or _assemble),
         middleware=_middleware(server),
-        max_body_size=settings.server.max_body_bytes,
     )
     app.state.server = server
     install_error_handlers(app)
     install_docs(app)
     app.include_router(health.router)
-    app.include_router(uploads.router, max_body_size=settings.server.max_upload_bytes + uploads.FORM_OVERHEAD)
-    app.include_router(texts.router, max_body_size=settings.server.max_text_body_bytes)
+    app.include_router(uploads.router)
+    app.include_router(texts.router)
     app.include_router(documents.router)
     app.include_router(query.router)
     app.include_router(graph.router)
@@ -85,6 +85,7 @@ def _middleware(server: ServerContext) -> list[Middleware]:
             expose_headers=[REQUEST_ID],
         ),
         Middleware(KeyGuard, api_key=key, whitelist=settings.whitelist_paths),
+        Middleware(BodyLimit, settings=settings),
     ]
 
 

@@ -19,6 +19,7 @@ class ServerContext:
 
     settings: Settings
     metrics: Metrics
+    version: str
     engine: Engine | None = None
     """Set while the application runs."""
     start_error: LightRAGError | None = None

@@ -43,8 +43,6 @@ MAX_ECHO = 200
 """Characters of a rejected value that are sent back."""
 
 DATA_PATH = "/query/data"
-UPLOAD_PATH = "/documents/upload"
-TEXT_PATHS = frozenset({"/documents/text", "/documents/texts", "/documents/{doc_id}"})
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -83,10 +81,7 @@ async def _engine_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    detail = error.detail
-    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        detail = _too_large(request)
-    return JSONResponse({"detail": _plain(detail)}, status_code=error.status_code, headers=error.headers)
+    return JSONResponse({"detail": _plain(error.detail)}, status_code=error.status_code, headers=error.headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -117,19 +112,6 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", error_id=error_id, path=request.url.path, exc_info=error)
     body = {"detail": f"Internal server error (error_id: {error_id})"}
     return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
-def _too_large(request: Request) -> str:
-    server: ServerContext = request.app.state.server
-    sent = request.headers.get("content-length", "")
-    uploaded = f", uploaded: {int(sent) / 2**20:.1f}MB" if sent.isdigit() else ""
-    route = getattr(request.scope.get("route"), "path", "")
-    limits = server.settings.server
-    if route == UPLOAD_PATH:
-        return f"File too large. Maximum size: {limits.max_upload_bytes / 2**20:.1f}MB{uploaded}"
-    is_text = route in TEXT_PATHS
-    limit = limits.max_text_body_bytes if is_text else limits.max_body_bytes
-    return f"Request body too large. Maximum size: {limit / 2**20:.1f}MB{uploaded}"
 
 
 def _plain(value: Any) -> Any:

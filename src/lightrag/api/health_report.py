@@ -6,6 +6,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from lightrag.api.context import ServerContext
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.settings import Settings
 
@@ -24,13 +25,14 @@ def server_version() -> str:
         return "0"
 
 
-async def health_report(settings: Settings, engine: Engine, *, in_full: bool) -> dict[str, Any]:
+async def health_report(server: ServerContext, engine: Engine, *, in_full: bool) -> dict[str, Any]:
     """Return the state of the server; `in_full` with configuration, folders and counts, never with secrets."""
+    settings = server.settings
     pipeline = await engine.pipeline_status()
     report: dict[str, Any] = {
         "status": "healthy",
         "auth_mode": "disabled" if settings.server.api_key is None else "enabled",
-        "core_version": server_version(),
+        "core_version": server.version,
         "api_version": API_VERSION,
         "webui_available": False,
         "workspace_available": False,

@@ -17,6 +17,7 @@ router = APIRouter(tags=["health"])
 _EXAMPLE: Responses = {
     200: {"content": {"application/json": {"example": {"status": "healthy", "pipeline_busy": False}}}}
 }
+_OK: Responses = {200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
 _METRICS_DOC: Responses = {
     200: {
         "content": {"text/plain": {"schema": {"type": "string"}, "example": 'lightrag_documents{status="processed"} 3'}}
@@ -33,16 +34,16 @@ async def root() -> Response:
 @router.get("/health", operation_id="get_health", responses=_EXAMPLE)
 async def health(server: ServerDep, engine: EngineDep, is_authorized: AuthorizedDep) -> dict[str, Any]:
     """Return the state and the configuration; callers without the key, where there is one, see the state only."""
-    return await health_report(server.settings, engine, in_full=is_authorized)
+    return await health_report(server, engine, in_full=is_authorized)
 
 
-@router.get("/livez", operation_id="get_liveness", responses=_EXAMPLE)
+@router.get("/livez", operation_id="get_liveness", responses=_OK)
 async def livez() -> dict[str, str]:
     """Answer as long as the process does."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", operation_id="get_readiness", responses=errors(503))
+@router.get("/readyz", operation_id="get_readiness", responses=_OK | errors(503))
 async def readyz(engine: EngineDep) -> dict[str, str]:
     """Answer 200 when the stores answer, 503 otherwise."""
     await engine.ready()

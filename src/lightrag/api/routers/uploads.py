@@ -25,8 +25,6 @@ from lightrag.types import Accepted, DocumentRecord
 
 router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key])
 
-FORM_OVERHEAD = 1024 * 1024
-"""Bytes of an upload request beside the file: boundaries, headers, tags."""
 _BLOCK = 1024 * 1024
 _tags_adapter: TypeAdapter[dict[str, Any]] = TypeAdapter(Tags)
 
