@@ -26,10 +26,10 @@ from lightrag.indexing.contributions import (
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.intake import full_doc_row, md5_hex, summary_of
 from lightrag.indexing.progress import Progress, now_iso
-from lightrag.indexing.stale import StaleText
-from lightrag.indexing.vectorizer import Ticket, Vectorizer
+from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
+from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
+from lightrag.types import FIELD_SEPARATOR, Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
 
 T = TypeVar("T")
 
@@ -98,6 +98,7 @@ class DocumentJob:
         Raises `Superseded`, or the `LightRAGError` that stopped it.
         """
         created = int(datetime.fromisoformat(self._record.created_at).timestamp())
+        begun_before = bool(self._record.chunks_list)
         self._tools.gate.opening += 1
         try:
             await self._update(status=DocStatus.PROCESSING, error_msg=None, failed_chunks=())
@@ -114,6 +115,8 @@ class DocumentJob:
             self._tools.gate.opening -= 1
         self._tools.progress.chunks += len(chunks)
         failures = await self._extract(chunks, created)
+        if begun_before:
+            await self._offer_left_over()
         for ticket in self._tickets:
             await ticket.wait()
         await self._finish(chunks, failures)
@@ -257,6 +260,19 @@ class DocumentJob:
         if found:
             async with self._transaction() as tx:
                 self._offer(await add_extractions(tx, found, self._tools.fold))
+
+    async def _offer_left_over(self) -> None:
+        """Queue vectors that an earlier run of this document could not make."""
+        storage = self._tools.storage
+        for group in _groups(self._record.chunks_list):
+            touched = await storage.graph.mentioned_by(group)
+            keys = [
+                *(StaleKey(StaleKind.CHUNK, key) for key in group),
+                *(StaleKey(StaleKind.ENTITY, name) for name in touched.names),
+                *(StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(pair)) for pair in touched.pairs),
+            ]
+            stale = await storage.kv(Namespace.STALE).get([str(key) for key in keys])
+            self._offer(await texts_of(storage, [key for key in keys if str(key) in stale]))
 
     async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
         if not failures:
