@@ -218,9 +218,7 @@ class GraphStore(Protocol):
     of insertion and which a growing graph changes ever more rarely.
     """
 
-    async def put_mentions(
-        self, entities: Sequence[EntityMention], relations: Sequence[RelationMention]
-    ) -> Touched:
+    async def put_mentions(self, entities: Sequence[EntityMention], relations: Sequence[RelationMention]) -> Touched:
         """Store mentions, replacing those of the same key and chunk; return the keys."""
         ...
 

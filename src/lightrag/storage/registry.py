@@ -1,0 +1,102 @@
+"""Which storage families there are, and how the four names of a configuration choose one.
+
+The four kinds (key-value, vectors, graph, document status) are named one by one, as LightRAG does, but belong to one
+family: they share a transaction. A family is a row of the table; its module is imported when it is chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+from lightrag.errors import ConfigurationError, InvalidInput
+from lightrag.storage.contracts import Storage
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StorageNames:
+    """The names of the four kinds, as users write them."""
+
+    kv: str = "SQLiteKVStorage"
+    vector: str = "SQLiteVectorStorage"
+    graph: str = "SQLiteGraphStorage"
+    doc_status: str = "SQLiteDocStatusStorage"
+
+    def __str__(self) -> str:
+        return ", ".join(dataclasses.astuple(self))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StorageFamily:
+    """Storages that work together, and the class that makes them.
+
+    The class is called with the workspace's folder and its name.
+    """
+
+    name: str
+    names: StorageNames
+    module: str
+    class_name: str
+    extra: str = ""
+    """What to install in brackets after the distribution's name; empty where nothing more is needed."""
+
+
+FAMILIES: tuple[StorageFamily, ...] = (
+    StorageFamily("sqlite", StorageNames(), "lightrag.storage.sqlite", "SQLiteStorage"),
+)
+
+_WORKSPACE = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+
+
+def find_family(names: StorageNames, families: Sequence[StorageFamily] = FAMILIES) -> StorageFamily:
+    """Return the family of four names; raises `ConfigurationError` for an unknown name or a mixture."""
+    for kind, name in dataclasses.asdict(names).items():
+        if not any(getattr(family.names, kind) == name for family in families):
+            known = ", ".join(getattr(family.names, kind) for family in families)
+            setting = f"LIGHTRAG_{kind.upper()}_STORAGE"
+            raise ConfigurationError(f"{setting}={name}: there is no such storage; known: {known}")
+    for family in families:
+        if family.names == names:
+            return family
+    choices = "; ".join(str(family.names) for family in families)
+    raise ConfigurationError(f"storages that do not work together: {names}; choose together: {choices}")
+
+
+def workspace_folder(working_dir: Path, workspace: str) -> Path:
+    """Return where a workspace's files lie: the working directory itself for "", else a folder in it.
+
+    Raises `InvalidInput` for a name that could lead elsewhere.
+    """
+    if not workspace:
+        return working_dir
+    if not _WORKSPACE.fullmatch(workspace):
+        raise InvalidInput(
+            f"workspace name {workspace!r}: use 1 to 128 letters, digits, '_', '-' and '.', and begin with none of"
+            " the last two"
+        )
+    return working_dir / workspace
+
+
+def open_storage(
+    names: StorageNames, working_dir: Path, workspace: str, families: Sequence[StorageFamily] = FAMILIES
+) -> Storage:
+    """Return the storage of a workspace; await its `open()` before use.
+
+    Raises `ConfigurationError` for names that do not fit or a missing driver, `InvalidInput` for the workspace's name.
+    """
+    family = find_family(names, families)
+    folder = workspace_folder(working_dir, workspace)
+    try:
+        module = importlib.import_module(family.module)
+    except ModuleNotFoundError as error:
+        if not family.extra:
+            raise
+        raise ConfigurationError(
+            f"{names.kv} needs the package {error.name}: pip install 'lightrag-server[{family.extra}]'"
+        ) from error
+    make = cast(Callable[[Path, str], Storage], getattr(module, family.class_name))
+    return make(folder, workspace)

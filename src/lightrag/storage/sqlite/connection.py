@@ -1,0 +1,51 @@
+"""Opening the workspace file."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from urllib.parse import quote
+
+from lightrag.errors import StorageUnavailable
+
+BUSY_SECONDS = 20.0
+"""How long a writer waits for another process's transaction."""
+
+
+def connect_writer(path: Path) -> sqlite3.Connection:
+    """Open the file for reading and writing, creating it where it is missing; every commit is durable."""
+    conn = _connect(path, "rwc")
+    try:
+        mode = conn.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise StorageUnavailable(
+                f"{path}: write-ahead logging cannot be had here; use a folder on a local disk, not a network share"
+            )
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute("PRAGMA cache_size = -32768")
+        conn.execute("PRAGMA wal_autocheckpoint = 2000")
+        conn.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading."""
+    conn = _connect(path, "rw")
+    conn.execute("PRAGMA query_only = ON")
+    conn.execute("PRAGMA cache_size = -8192")
+    return conn
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    conn = sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        cached_statements=512,
+    )
+    conn.execute("PRAGMA temp_store = MEMORY")
+    return conn
