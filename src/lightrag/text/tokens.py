@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tiktoken
 
 from lightrag.errors import InvalidInput
+from lightrag.text.scripts import encodable
 
 IntArray = npt.NDArray[np.int64]
 
@@ -32,7 +33,6 @@ _PATTERN = "|".join(
         r"\s+",
     )
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # The encoder's pattern recurses once a blank and aborts on some hundred thousand in a row, so that longer runs are cut.
 _BLANKS = re.compile(r"\s{1000}")
 
@@ -59,7 +59,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text."""
-        return self._encode(_encodable(text))
+        return self._encode(encodable(text))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens; bytes that are no whole character become U+FFFD."""
@@ -76,7 +76,7 @@ class Tokenizer:
         characters, so that adjacent slices join to the text. A token that starts inside a character has that
         character's index.
         """
-        text = _encodable(text)
+        text = encodable(text)
         pieces = self._loaded().decode_tokens_bytes(self._encode(text))
         ends = np.cumsum(np.fromiter((len(piece) for piece in pieces), dtype=np.int64, count=len(pieces)))
         starts = np.concatenate((np.zeros(1, np.int64), ends))
@@ -142,9 +142,3 @@ def _read_encoding() -> tiktoken.Encoding:
     # The encoder has copied the table; emptying ours halves what stays in memory.
     ranks.clear()
     return encoding
-
-
-def _encodable(text: str) -> str:
-    if text.isascii():
-        return text
-    return _SURROGATE.sub("\ufffd", text)
