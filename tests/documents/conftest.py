@@ -1,4 +1,4 @@
-"""One warm parser for all tests of a module, as a server keeps one."""
+"""One parser for all tests of a module, as a server has one; such a module runs in one event loop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from lightrag.documents.service import DocumentParser
 from lightrag.types import ParsedDocument
@@ -13,7 +14,7 @@ from lightrag.types import ParsedDocument
 Parse = Callable[..., Awaitable[ParsedDocument]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def parser() -> AsyncIterator[DocumentParser]:
     async with DocumentParser(workers=1) as parser:
         yield parser

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lightrag.documents.service import DocumentParser
 from lightrag.types import ParsedDocument
 from tests.documents import office_files
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def page_texts(document: ParsedDocument) -> dict[int, str]:

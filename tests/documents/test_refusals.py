@@ -16,6 +16,8 @@ from lightrag.errors import TooLarge, UnreadableDocument, UnsupportedFormat
 from tests.documents import office_files
 from tests.documents.conftest import Parse
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 MIB = 1024 * 1024
 OLD_OFFICE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 PROGRAM = b"MZ\x90\x00" + bytes(range(256)) * 8
@@ -263,9 +265,9 @@ async def test_missing_file_and_folder(parser: DocumentParser, tmp_path: Path) -
         await parser.parse(tmp_path, "folder.txt")
 
 
-def test_the_password_is_not_printed() -> None:
+async def test_the_password_is_not_printed() -> None:
     assert "sesame" not in repr(Source(Path("a"), "a", password="sesame"))
 
 
-def test_a_format_names_its_parser() -> None:
+async def test_a_format_names_its_parser() -> None:
     assert Format("X", "some.module:parse").is_isolated

@@ -12,8 +12,10 @@ from lightrag.documents.service import DocumentParser
 from lightrag.errors import UnreadableDocument
 from tests.documents.conftest import Parse
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-def test_every_promised_suffix_has_a_parser() -> None:
+
+async def test_every_promised_suffix_has_a_parser() -> None:
     promised = (
         "txt md pdf docx pptx xlsx rtf odt tex epub html htm csv json xml yaml yml log conf ini properties sql bat sh "
         "c cpp py java js ts swift go rb php css scss less h hpp mdx"

@@ -138,9 +138,7 @@ class TextBuilder:
     def _put(self, text: str) -> None:
         self._length += len(text)
         if self._length > self._limits.max_text_chars:
-            raise TooLarge(
-                f"The text has more than {self._limits.max_text_chars:,} characters. Split it into smaller files."
-            )
+            raise _too_many_characters(self._limits)
         self._emit(text)
 
 
@@ -158,18 +156,23 @@ class TextCollector:
         """Append a piece. Raises TooLarge where the text passes its limit of characters or of memory."""
         text, self._text = self._text, ""
         text += piece
-        if len(text) > self._limits.max_text_chars:
-            raise TooLarge(
-                f"The text has more than {self._limits.max_text_chars:,} characters. Split it into smaller files."
-            )
-        if (size := sys.getsizeof(text)) > self._limits.max_text_memory_bytes + 128:
-            raise TooLarge(
-                f"The text takes more than {self._limits.max_text_memory_bytes / MIB:.0f} MiB of memory "
-                f"({size / len(text):.0f} bytes per character). Split the file into smaller ones."
-            )
-        self._text = text
+        length, size = len(text), sys.getsizeof(text)
+        if length <= self._limits.max_text_chars and size <= self._limits.max_text_memory_bytes + 128:
+            self._text = text
+            return
+        del text  # An error that is kept would keep it too, through its traceback.
+        if length > self._limits.max_text_chars:
+            raise _too_many_characters(self._limits)
+        raise TooLarge(
+            f"The text takes more than {self._limits.max_text_memory_bytes / MIB:.0f} MiB of memory "
+            f"({size / length:.0f} bytes per character). Split the file into smaller ones."
+        )
 
     def take(self) -> str:
         """Return the text and forget it."""
         text, self._text = self._text, ""
         return text
+
+
+def _too_many_characters(limits: ParseLimits) -> TooLarge:
+    return TooLarge(f"The text has more than {limits.max_text_chars:,} characters. Split the file into smaller ones.")

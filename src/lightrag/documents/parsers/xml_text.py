@@ -51,25 +51,22 @@ class _Target:
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Begin an element. Text before it in the same element means that both are one sentence."""
-        if "".join(self._parts).strip():
+        if self._parts:
             self._is_mixed[-1] = True
-        else:
-            self._parts.clear()
         self._is_mixed.append(self._is_mixed[-1])
-        pairs = [f"{local(name)}={value}" for name, value in attributes.items() if value.strip()]
-        self._attributes = " ".join([local(tag), *pairs]) if pairs else None
+        self._attributes = _attributes(tag, attributes) if attributes else None
 
     def data(self, text: str) -> None:
-        """Take characters."""
-        self._parts.append(text)
+        """Take characters; blanks count only inside a sentence."""
+        if self._parts or not text.isspace():
+            self._parts.append(text)
 
     def end(self, tag: str) -> None:
         """Finish an element: write its line unless it stands inside a sentence."""
         self._is_mixed.pop()
-        text = " ".join("".join(self._parts).split())
-        if text:
+        if self._parts:
             if not self._is_mixed[-1]:
-                self._out.line(text)
+                self._out.line(" ".join("".join(self._parts).split()))
                 self._parts.clear()
         elif self._attributes:
             self._out.line(self._attributes)
@@ -77,6 +74,11 @@ class _Target:
 
     def close(self) -> None:
         """Finish the document."""
+
+
+def _attributes(tag: str, attributes: dict[str, str]) -> str | None:
+    pairs = [f"{local(name)}={value}" for name, value in attributes.items() if value.strip()]
+    return " ".join([local(tag), *pairs]) if pairs else None
 
 
 def local(tag: str) -> str:
