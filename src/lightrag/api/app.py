@@ -17,7 +17,7 @@ from lightrag.api.context import ServerContext
 from lightrag.api.errors import install_error_handlers
 from lightrag.api.health_report import server_version
 from lightrag.api.metrics import Metrics
-from lightrag.api.middleware import REQUEST_ID, RequestRecorder
+from lightrag.api.middleware import REQUEST_ID, RequestRecorder, RootPath
 from lightrag.api.offline_docs import install_docs
 from lightrag.api.routers import documents, graph, health, query, texts, uploads
 from lightrag.errors import LightRAGError
@@ -55,7 +55,6 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
         openapi_tags=_TAGS,
         docs_url=None,
         redoc_url=None,
-        root_path=settings.server.root_path,
         lifespan=_lifespan(server, open_engine or _assemble),
         middleware=_middleware(server),
     )
@@ -75,6 +74,7 @@ def _middleware(server: ServerContext) -> list[Middleware]:
     settings = server.settings.server
     key = settings.api_key.get_secret_value() if settings.api_key else None
     return [
+        Middleware(RootPath, root_path=settings.root_path),
         Middleware(RequestRecorder, metrics=server.metrics),
         Middleware(
             CORSMiddleware,

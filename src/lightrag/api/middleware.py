@@ -1,4 +1,4 @@
-"""Around every request: an id, one log line, its latency."""
+"""Around every request: the proxy's prefix, an id, one log line, its latency."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ QUIET_ROUTES = frozenset(
 """Paths that clients poll: logged at level DEBUG when they succeed."""
 
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RootPath:
+    """Serves below a path prefix, whether a reverse proxy takes it off or passes it on."""
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root = self._root_path
+        if root and scope["type"] == "http":
+            path = scope["path"]
+            if path != root and not path.startswith(root + "/"):
+                path = root + path
+            scope = {**scope, "root_path": root, "path": path}
+        await self._app(scope, receive, send)
 
 
 class RequestRecorder:

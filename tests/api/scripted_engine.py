@@ -1,0 +1,119 @@
+"""An engine in memory that does what a test scripts: answers and failures that the real one cannot be made to give."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightrag.engine import EngineInfo
+from lightrag.errors import LightRAGError
+from lightrag.indexing.progress import PipelineStatus
+from lightrag.llm.contracts import ModelFacts
+from lightrag.llm.meter import UsageMeter
+from lightrag.types import Chunk, DocStatus, QueryParam, QueryResult, RankedChunk, Reference, Retrieved
+
+CHUNK = Chunk("chunk-1", "doc-1", 0, "Ada wrote the first program.", 7, 0, 28, "ada.txt", 2, 2)
+FOUND = Retrieved(chunks=(RankedChunk(CHUNK, 0.9, "1"),), references=(Reference("1", "ada.txt", "doc-1", (CHUNK,)),))
+
+
+@dataclasses.dataclass
+class Script:
+    """What the engine does when it is asked."""
+
+    pieces: Sequence[str] = ("Ada ", "wrote ", "it.")
+    fails_with: LightRAGError | Exception | None = None
+    """Raised when a question is asked."""
+    breaks_with: LightRAGError | Exception | None = None
+    """Raised after the pieces of a stream."""
+    hangs: bool = False
+    """The answer never comes, or the stream never ends."""
+    text: str | None = None
+    """The answer is complete already, even where a stream was asked for."""
+    ready: LightRAGError | None = None
+
+
+class ScriptedEngine:
+    """Holds no documents; answers by its script and notes what it was asked."""
+
+    def __init__(self, folder: Path, script: Script) -> None:
+        self.script = script
+        self.meter = UsageMeter()
+        self.asked: list[tuple[str, QueryParam]] = []
+        self.stream_closed = asyncio.Event()
+        self.asking_cancelled = asyncio.Event()
+        self.started = False
+        self.closed = False
+        self._info = EngineInfo(
+            "",
+            folder / "rag_storage",
+            folder / "inputs",
+            {},
+            ModelFacts("embedded", "test", dimension=8),
+            "nlp",
+            "SQLite",
+        )
+
+    async def start(self) -> None:
+        self.started = True
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def describe(self) -> EngineInfo:
+        return self._info
+
+    async def ready(self) -> None:
+        if self.script.ready is not None:
+            raise self.script.ready
+
+    async def status_counts(self) -> dict[DocStatus, int]:
+        return dict.fromkeys(DocStatus, 0)
+
+    async def pipeline_status(self) -> PipelineStatus:
+        return PipelineStatus(False, "-", None, 0, 0, 0, False, False, "", ())
+
+    async def query(self, question: str, param: QueryParam) -> QueryResult:
+        self.asked.append((question, param))
+        await self._maybe_fail()
+        if self.script.text is not None:
+            return QueryResult(FOUND, text=self.script.text, llm_generated=False)
+        if param.stream:
+            return QueryResult(FOUND, stream=self._stream(), llm_generated=True)
+        return QueryResult(FOUND, text="".join(self.script.pieces), llm_generated=True)
+
+    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
+        self.asked.append((question, param))
+        await self._maybe_fail()
+        return FOUND
+
+    async def _maybe_fail(self) -> None:
+        if self.script.fails_with is not None:
+            raise self.script.fails_with
+        if self.script.hangs and not self.script.pieces:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.asking_cancelled.set()
+
+    async def _stream(self) -> AsyncIterator[str]:
+        try:
+            for piece in self.script.pieces:
+                yield piece
+            if self.script.breaks_with is not None:
+                raise self.script.breaks_with
+            if self.script.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.stream_closed.set()
+
+
+def opener(engine: Any) -> Callable[..., Any]:
+    """Return an `open_engine` that gives this engine."""
+
+    async def open_engine(settings: Any, workspace: str) -> Any:
+        return engine
+
+    return open_engine

@@ -1,0 +1,111 @@
+"""Which models follow from what was said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lightrag.errors import ConfigurationError
+from lightrag.settings import Settings, load_settings
+
+
+def load(tmp_path: Path, **environ: str) -> Settings:
+    return load_settings([], environ, tmp_path)
+
+
+def test_without_a_binding_ollama_on_this_machine_is_to_be_tried(tmp_path: Path) -> None:
+    settings = load(tmp_path)
+    assert (settings.llm.binding, settings.llm.host) == (None, "http://localhost:11434")
+    assert (settings.llm.model, settings.embedding.model) == ("mistral-nemo:latest", "bge-m3:latest")
+    assert settings.embedding.binding is None
+
+
+def test_a_binding_brings_its_host_and_model(tmp_path: Path) -> None:
+    settings = load(tmp_path, LLM_BINDING="openai", EMBEDDING_BINDING="ollama")
+    assert settings.llm.host == "https://api.openai.com/v1"
+    assert settings.llm.model == "gpt-4o-mini"
+    assert settings.embedding.host == "http://localhost:11434"
+
+
+def test_openai_ollama_means_one_for_chat_and_the_other_for_embeddings(tmp_path: Path) -> None:
+    settings = load_settings(["--llm-binding", "openai-ollama"], {}, tmp_path)
+    assert (settings.llm.binding, settings.embedding.binding) == ("openai", "ollama")
+
+
+@pytest.mark.parametrize("word", ["none", "embedded"])
+def test_no_model_server_at_all(tmp_path: Path, word: str) -> None:
+    settings = load(tmp_path, LLM_BINDING=word)
+    assert (settings.llm.binding, settings.llm.host) == ("embedded", "")
+    assert settings.embedding.binding == "embedded"
+
+
+def test_who_names_a_host_or_model_means_the_default_binding(tmp_path: Path) -> None:
+    assert load(tmp_path, LLM_MODEL="qwen3").llm.binding == "ollama"
+    assert load(tmp_path, LLM_BINDING_HOST="http://gpu:11434/").llm.host == "http://gpu:11434"
+    assert load(tmp_path, EMBEDDING_MODEL="nomic-embed-text").embedding.binding == "ollama"
+
+
+def test_who_gives_only_a_key_means_openai(tmp_path: Path) -> None:
+    settings = load(tmp_path, LLM_BINDING_API_KEY="sk-1")
+    assert (settings.llm.binding, settings.embedding.binding) == ("openai", None)
+
+
+def test_the_vendors_own_key_variable_serves_too(tmp_path: Path) -> None:
+    settings = load(tmp_path, LLM_BINDING="openai", EMBEDDING_BINDING="openai", OPENAI_API_KEY="sk-2")
+    assert settings.llm.api_key is not None
+    assert settings.embedding.api_key is not None
+    assert settings.llm.api_key.get_secret_value() == "sk-2"
+    assert load(tmp_path, LLM_BINDING="ollama", OPENAI_API_KEY="sk-2").llm.api_key is None
+
+
+def test_a_role_can_have_another_model_on_the_same_server(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path, LLM_BINDING="openai", LLM_BINDING_HOST="http://gpu/v1", EXTRACT_LLM_MODEL="small", LLM_MODEL="large"
+    )
+    assert (settings.llm.extract.model, settings.llm.extract.host) == ("small", "http://gpu/v1")
+    assert settings.llm.query.model == settings.llm.keyword.model == "large"
+
+
+def test_a_role_with_another_binding_takes_that_bindings_defaults(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        LLM_BINDING="openai",
+        LLM_BINDING_HOST="http://gpu/v1",
+        LLM_BINDING_API_KEY="sk-1",
+        KEYWORD_LLM_BINDING="ollama",
+        KEYWORD_MAX_ASYNC_LLM="2",
+    )
+    keyword = settings.llm.keyword
+    assert (keyword.binding, keyword.host, keyword.max_async) == ("ollama", "http://localhost:11434", 2)
+    assert keyword.api_key is None
+
+
+def test_only_options_that_are_set_go_to_the_server(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        LLM_BINDING="openai",
+        OPENAI_LLM_TEMPERATURE="0.2",
+        OPENAI_LLM_MAX_TOKENS="900",
+        OPENAI_LLM_EXTRA_BODY='{"top_k": 5}',
+        OLLAMA_LLM_SEED="1",
+    )
+    assert settings.llm.options == {"temperature": 0.2, "max_tokens": 900, "extra_body": {"top_k": 5}}
+
+
+def test_ollama_is_asked_for_a_context_that_holds_the_prompts(tmp_path: Path) -> None:
+    assert load(tmp_path, LLM_BINDING="ollama").llm.options == {"num_ctx": 32768}
+    assert load(tmp_path, LLM_BINDING="ollama", MAX_TOKENS="16000").llm.options == {"num_ctx": 16000}
+    assert load(tmp_path, LLM_BINDING="ollama", OLLAMA_LLM_NUM_CTX="8192").llm.options == {"num_ctx": 8192}
+
+
+def test_an_unusable_option_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"OPENAI_LLM_TEMPERATURE is 'hot' \(environment\): should be a number"
+    ):
+        load(tmp_path, LLM_BINDING="openai", OPENAI_LLM_TEMPERATURE="hot")
+
+
+def test_an_unknown_binding_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"LLM_BINDING is 'lollms'.*'openai', 'ollama', 'embedded'"):
+        load(tmp_path, LLM_BINDING="lollms")
