@@ -123,7 +123,7 @@ class IndexingSettings(Group):
 
     extractor: Annotated[Literal["auto", "llm", "nlp"], Option(("LIGHTRAG_EXTRACTOR",))] = Field(
         "auto",
-        description="what finds entities and relations; auto: the language model where one is configured",
+        description="what finds entities and relations: llm, nlp, or auto (llm where one is configured)",
     )
     chunk_size: Annotated[int, Option(("CHUNK_SIZE",))] = Field(1200, ge=16, description="tokens of a chunk")
     chunk_overlap: Annotated[CountOrZero, Option(("CHUNK_OVERLAP_SIZE",))] = Field(

@@ -42,7 +42,7 @@ class ChatModelOptions(Group):
 
     binding: Annotated[NamedChatBinding, Option(("LLM_BINDING",), "--llm-binding")] = Field(
         None,
-        description="openai, ollama, embedded (no model server), or openai-ollama (openai here, ollama for "
+        description="one of openai, ollama, embedded (no model server), or openai-ollama (openai here, ollama for "
         "embeddings); unset: Ollama on this machine where it answers and has the model, else embedded",
     )
     host: Annotated[str | None, Option(("LLM_BINDING_HOST",))] = Field(
@@ -70,7 +70,7 @@ class EmbeddingOptions(Group):
 
     binding: Annotated[NamedBinding, Option(("EMBEDDING_BINDING",), "--embedding-binding")] = Field(
         None,
-        description="openai, ollama or embedded (the bundled model); unset: Ollama on this machine where it "
+        description="one of openai, ollama and embedded (the bundled model); unset: Ollama on this machine where it "
         "answers and has the model, else embedded",
     )
     host: Annotated[str | None, Option(("EMBEDDING_BINDING_HOST",))] = Field(
