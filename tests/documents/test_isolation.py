@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from lightrag.documents.formats import FORMATS, Format
 from lightrag.documents.limits import ParseLimits
 from lightrag.documents.service import DocumentParser
-from lightrag.errors import TooLarge, UnreadableDocument
+from lightrag.errors import TooLarge, UnreadableDocument, UnsupportedFormat
 
+REPOSITORY = Path(__file__).parents[2]
 HERE = "tests.documents.hostile_parsers"
 HOSTILE = {f".{name}": Format(name, f"{HERE}:{name}") for name in (
     "crash", "hang", "grow", "write_file", "print_noise", "tell_environment", "tell_process", "forge_answer"
@@ -84,6 +86,14 @@ async def test_a_reader_knows_no_secrets_of_the_server(sample: Path, monkeypatch
         assert "API_KEY" not in (await parser.parse(sample, "a.tell_environment")).text
 
 
+async def test_a_parser_that_is_not_installed_is_named(sample: Path) -> None:
+    for is_isolated in (True, False):
+        formats = {".x": Format("X", "no_such_module:parse", is_isolated)}
+        async with DocumentParser(formats=formats) as parser:
+            with pytest.raises(UnsupportedFormat, match="no_such_module"):
+                await parser.parse(sample, "a.x")
+
+
 async def test_a_forged_answer_is_refused(sample: Path) -> None:
     async with parser_of(ParseLimits(timeout_seconds=20)) as parser:
         with pytest.raises(UnreadableDocument, match="Do not trust this file"):
@@ -110,6 +120,26 @@ async def test_closing_ends_all_readers(sample: Path) -> None:
     async with parser_of() as parser:
         process = int((await parser.parse(sample, "a.tell_process")).text)
     assert not is_running(process)
+
+
+async def test_a_killed_server_leaves_no_reader_behind(sample: Path) -> None:
+    script = f"""
+import asyncio, pathlib, sys
+sys.path.insert(0, {str(REPOSITORY)!r})
+from tests.documents.test_isolation import parser_of
+async def main():
+    async with parser_of() as parser:
+        print((await parser.parse(pathlib.Path({str(sample)!r}), "a.tell_process")).text, flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=pipe)
+    assert server.stdout is not None
+    reader = int(await server.stdout.readline())
+    server.kill()
+    await server.wait()
+    await until_gone(reader)
 
 
 async def test_cancelling_ends_the_reader_at_once(sample: Path) -> None:

@@ -97,6 +97,9 @@ def format_of(name: str, formats: Mapping[str, Format] = FORMATS) -> Format:
 
 
 def load_parser(reference: str) -> Parser:
-    """Import the parser that `module:function` names."""
+    """Import the parser that `module:function` names. Raises UnsupportedFormat where it is not installed."""
     module, _, function = reference.partition(":")
-    return cast(Parser, getattr(importlib.import_module(module), function))
+    try:
+        return cast(Parser, getattr(importlib.import_module(module), function))
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedFormat(f"The parser '{reference}' cannot be loaded: {error}. Install its library.") from error

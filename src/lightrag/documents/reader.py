@@ -15,10 +15,14 @@ from lightrag.documents import protocol
 from lightrag.documents.builder import Summary, TextCollector
 from lightrag.documents.formats import Format, Source
 from lightrag.documents.limits import MIB
-from lightrag.errors import InvalidInput, TooLarge, UnreadableDocument
+from lightrag.errors import InvalidInput, TooLarge, UnreadableDocument, UnsupportedFormat
 from lightrag.types import PageSpan
 
-_ERRORS: dict[str, type[InvalidInput]] = {"TooLarge": TooLarge, "UnreadableDocument": UnreadableDocument}
+_ERRORS: dict[str, type[InvalidInput]] = {
+    "TooLarge": TooLarge,
+    "UnreadableDocument": UnreadableDocument,
+    "UnsupportedFormat": UnsupportedFormat,
+}
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 _RETIRED_ABOVE = 256 * MIB
 
