@@ -97,6 +97,19 @@ class Endpoint:
             self._text(reason, "check that the server runs and that its address is right; it is tried again")
         )
 
+    def late(self, seconds: float | None) -> ModelUnreachable:
+        """Return the error for an answer that did not come in time."""
+        limit = f"{seconds:g} s" if seconds is not None else "the time limit"
+        return ModelUnreachable(
+            self._text(f"no answer within {limit}", "raise the time-out, or lower the number of parallel calls")
+        )
+
+    def empty(self, finish_reason: str) -> UnusableAnswer:
+        """Return the error for an answer without text."""
+        if finish_reason == "length":
+            return self.unusable("the answer was cut off before any text came", "allow more tokens for the answer")
+        return self.unusable(f"the answer is empty (finish reason '{finish_reason}')")
+
     def unusable(self, reason: str, advice: str = "try again, or choose another model") -> UnusableAnswer:
         """Return the error for an answer that has nothing usable in it."""
         return UnusableAnswer(self._text(reason, advice))

@@ -30,8 +30,9 @@ class OpenAIChat:
     """A chat model behind an OpenAI-compatible server.
 
     `base_url` includes the version path (`…/v1`). Without `api_key` no credentials are sent, whatever the environment
-    holds. `timeout`: seconds for a whole answer, and between two pieces of a streamed one. `extra`: parameters that go
-    with every request. `context_tokens` is noted in `facts`. Parameters that the server turns out to refuse
+    holds. `timeout`: seconds for a whole answer, and between two pieces of a streamed one; None for no limit. `extra`:
+    parameters that go with every request (those under `extra_body` too). `headers` are sent with every request.
+    `context_tokens` is noted in `facts`. Parameters that the server turns out to refuse
     (`response_format`, `stream_options`, `temperature`; `max_tokens` for `max_completion_tokens`) are left out, or
     renamed, from then on.
     """
@@ -41,7 +42,7 @@ class OpenAIChat:
         model: str,
         base_url: str | None = None,
         api_key: str | None = None,
-        timeout: float = 180.0,
+        timeout: float | None = 180.0,
         extra: Mapping[str, Any] | None = None,
         *,
         context_tokens: int | None = None,
@@ -49,6 +50,7 @@ class OpenAIChat:
     ) -> None:
         url = base_url or DEFAULT_BASE_URL
         self._extra = dict(extra or {})
+        self._extra |= self._extra.pop("extra_body", None) or {}
         self._timeout = timeout
         self._facts = ModelFacts(
             "openai", model, public_url(url), context_tokens=context_tokens, variant=fingerprint(self._extra)
@@ -70,7 +72,7 @@ class OpenAIChat:
                     self._body(request), lambda body: self._client.post("/chat/completions", body)
                 )
         except TimeoutError:
-            raise self._endpoint.unreachable(f"no answer within {self._timeout:g} s") from None
+            raise self._endpoint.late(self._timeout) from None
         return self._reply(request, raw)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
@@ -94,7 +96,7 @@ class OpenAIChat:
         if state.finish_reason is None:
             raise self._endpoint.unreachable("the stream ended before the answer was finished")
         if not state.text.strip():
-            raise self._empty(state.finish_reason)
+            raise self._endpoint.empty(state.finish_reason)
         usage = state.usage or estimate_usage(request, state.text + state.thinking)
         yield ChatDelta(finish_reason=state.finish_reason, usage=usage)
 
@@ -129,7 +131,7 @@ class OpenAIChat:
         thinking = "\n".join(filter(None, (_reasoning(message), thinking)))
         finish_reason = str(choice.get("finish_reason") or "stop")
         if not text.strip():
-            raise self._empty(finish_reason)
+            raise self._endpoint.empty(finish_reason)
         usage = _usage(data.get("usage")) or estimate_usage(request, content + thinking)
         return ChatReply(text=text, finish_reason=finish_reason, usage=usage, thinking=thinking)
 
@@ -140,13 +142,6 @@ class OpenAIChat:
         if data.get("error") and not data.get("choices"):
             raise self._client.reported(data["error"])
         return data
-
-    def _empty(self, finish_reason: str) -> Exception:
-        if finish_reason == "length":
-            return self._endpoint.unusable(
-                "the answer was cut off before any text came", "allow more tokens for the answer"
-            )
-        return self._endpoint.unusable(f"the answer is empty (finish reason '{finish_reason}')")
 
 
 @dataclasses.dataclass(slots=True)
@@ -187,7 +182,7 @@ class _StreamState:
 class OpenAIEmbedding:
     """An embedding model behind an OpenAI-compatible server.
 
-    `dimension`: what vectors must have; it is sent to the server with `send_dimensions` (models that can shorten
+    `dimension`: what vectors must have; it is sent to the server with `send_dimensions` (for models that can shorten
     their vectors), otherwise only checked. `max_batch`: most texts in one call. `query_prefix` and `document_prefix`
     go before each text, for models that tell questions from passages. `timeout`: seconds for one call.
     """
@@ -200,7 +195,7 @@ class OpenAIEmbedding:
         dimension: int | None = None,
         send_dimensions: bool = False,
         max_batch: int = 64,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         *,
         query_prefix: str = "",
         document_prefix: str = "",
@@ -239,7 +234,7 @@ class OpenAIEmbedding:
             async with asyncio.timeout(self._timeout):
                 raw = await self._concessions.attempt(body, lambda sent: self._client.post("/embeddings", sent))
         except TimeoutError:
-            raise self._endpoint.unreachable(f"no vectors within {self._timeout:g} s") from None
+            raise self._endpoint.late(self._timeout) from None
         try:
             data = orjson.loads(raw)
             if data.get("error") and not data.get("data"):

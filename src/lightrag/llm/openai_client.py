@@ -15,7 +15,7 @@ from lightrag.errors import ContextTooLong, ModelError, ModelRefused
 from lightrag.llm.endpoint import Endpoint
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, AsyncStream
+    from openai import AsyncOpenAI, AsyncStream, RequestOptions
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -26,7 +26,12 @@ class OpenAIClient:
     """The SDK's client, made at first use; speaks JSON in and bytes or decoded events out."""
 
     def __init__(
-        self, base_url: str, api_key: str | None, timeout: float, headers: Mapping[str, str] | None, endpoint: Endpoint
+        self,
+        base_url: str,
+        api_key: str | None,
+        timeout: float | None,
+        headers: Mapping[str, str] | None,
+        endpoint: Endpoint,
     ) -> None:
         self._base_url = base_url
         self._api_key = api_key or ""
@@ -43,7 +48,7 @@ class OpenAIClient:
 
         sdk = await self._client()
         with self.translated():
-            response = await sdk.post(path, body=body, cast_to=httpx2.Response)
+            response = await sdk.post(path, body=body, cast_to=httpx2.Response, options=self._options())
         return response.content
 
     async def open(self, path: str, body: Mapping[str, Any]) -> AsyncStream[object]:
@@ -52,7 +57,14 @@ class OpenAIClient:
 
         sdk = await self._client()
         with self.translated():
-            return await sdk.post(path, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object])
+            return await sdk.post(
+                path,
+                body=body,
+                cast_to=object,
+                options=self._options(),
+                stream=True,
+                stream_cls=AsyncStream[object],
+            )
 
     def reported(self, error: Any) -> ModelError:
         """Return the error that a server reports inside a response or a stream that began well."""
@@ -71,7 +83,7 @@ class OpenAIClient:
             response = error.response
             raise self._endpoint.from_status(response.status_code, response.text, response.headers) from None
         except openai.APITimeoutError:
-            raise self._endpoint.unreachable(f"no answer within {self._timeout:g} s") from None
+            raise self._endpoint.late(self._timeout) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__
             reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
@@ -97,6 +109,12 @@ class OpenAIClient:
                     self._sdk = await asyncio.to_thread(self._make)
         return self._sdk
 
+    def _options(self) -> RequestOptions:
+        import openai
+
+        # Going without a key has to be said with every request, or the SDK refuses to send it.
+        return {} if self._api_key else {"headers": {"Authorization": openai.Omit()}}
+
     def _make(self) -> AsyncOpenAI:
         import openai
 
@@ -111,7 +129,7 @@ class OpenAIClient:
             api_key=self._api_key,
             admin_api_key="",
             base_url=self._base_url,
-            timeout=openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout)),
+            timeout=openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS)),
             max_retries=0,
             default_headers=headers | self._headers,
             _enforce_credentials=False,

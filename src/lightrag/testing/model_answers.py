@@ -20,7 +20,10 @@ COMPLETION_MARK = "<|COMPLETE|>"
 _KEY_LENGTH = 160
 _RULE_ENTITIES = 16
 _SPACE = re.compile(r"\s+")
-_NAME = re.compile(r"\b[A-Z][\w'&.-]+(?: (?:of |the |and |de |van |von )?[A-Z][\w'&.-]+)*")
+_NAME = re.compile(
+    r"\b(?!(?:In|On|At|By|For|The|This|That|It|He|She|They|An|And|But)\b)"
+    r"[A-Z][\w'&.-]+(?: (?:of |of the |and |de |van |von )?[A-Z][\w'&.-]+)*"
+)
 _PASSAGE = (
     re.compile(r"<text>\s*(.*?)\s*</text>", re.DOTALL | re.IGNORECASE),
     re.compile(r"```[a-z]*\n(.*?)\n```", re.DOTALL),

@@ -254,7 +254,7 @@ class ModelServer:
                 return {"version": "0.13.0"}
             case "/api/tags":
                 return {"models": [{"name": name, "model": name, "modified_at": CREATED, "size": 1} for name in names]}
-            case "/api/show":
+            case "/api/show" if not self._models or body.get("model") in self._models:
                 info = {"general.architecture": "stand", "stand.context_length": self._context_tokens}
                 return {"modelfile": "", "details": {}, "model_info": info, "capabilities": ["completion", "embedding"]}
             case "/stats":

@@ -1,0 +1,86 @@
+"""Split any number of texts into calls of the size that a server takes, and make the calls side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from lightrag.errors import ContextTooLong
+from lightrag.llm.contracts import EmbeddingModel, FloatArray, ModelFacts
+from lightrag.llm.vectors import joined
+
+Purpose = Literal["document", "query"]
+
+
+class BatchedEmbedding:
+    """An embedding model that takes any number of texts; the order is kept.
+
+    At most `max_batch` texts and about `max_characters` go into one call (servers limit the tokens of a call as well as
+    its texts). At most `parallel` calls of one `embed` are under way at once; how many there are in all is the
+    limiter's to say. A call that is refused as too long is split in halves, down to the one text that is to blame.
+    """
+
+    def __init__(
+        self,
+        model: EmbeddingModel,
+        max_batch: int | None = None,
+        *,
+        max_characters: int = 400_000,
+        parallel: int = 8,
+    ) -> None:
+        self._model = model
+        self._max_batch = max_batch or model.facts.max_batch or 32
+        self._max_characters = max_characters
+        self._parallel = parallel
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Purpose) -> FloatArray:
+        """Return L2-normalised vectors, shape (len(texts), dimension).
+
+        Where one call fails the others are stopped, and its error is raised.
+        """
+        parts = list(self._split(texts))
+        if len(parts) == 1:
+            return await self._embed(parts[0], purpose)
+        slots = asyncio.Semaphore(self._parallel)
+
+        async def embed_part(part: Sequence[str]) -> FloatArray:
+            async with slots:
+                return await self._embed(part, purpose)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(embed_part(part)) for part in parts]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return joined([task.result() for task in tasks], self.facts.dimension)
+
+    async def aclose(self) -> None:
+        """Release connections and memory."""
+        await self._model.aclose()
+
+    def _split(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
+        start, characters = 0, 0
+        for index, text in enumerate(texts):
+            full = index - start == self._max_batch or characters + len(text) > self._max_characters
+            if full and index > start:
+                yield texts[start:index]
+                start, characters = index, 0
+            characters += len(text)
+        if start < len(texts):
+            yield texts[start:]
+
+    async def _embed(self, texts: Sequence[str], purpose: Purpose) -> FloatArray:
+        try:
+            return await self._model.embed(texts, purpose=purpose)
+        except ContextTooLong:
+            if len(texts) == 1:
+                raise
+        half = len(texts) // 2
+        first = await self._embed(texts[:half], purpose)
+        return joined([first, await self._embed(texts[half:], purpose)], self.facts.dimension)

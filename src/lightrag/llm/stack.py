@@ -1,0 +1,59 @@
+"""Put the wrappers around a binding, in the one order that is right.
+
+From the inside out, and why:
+
+1. binding: speaks the dialect, maps errors.
+2. meter: directly around it, so that every attempt that reaches the server is counted, failed and aborted ones too,
+   and durations are the server's, without waiting for a slot.
+3. limiter: each attempt holds a slot, and only while it runs.
+4. retry: outside the limiter, so that a call that waits for its next attempt holds no slot.
+5. cache: outermost. A kept answer needs no slot and no attempt, equal calls at the same time become one, and only
+   answers that passed all attempts are kept. It tells the meter what was not paid.
+
+For embeddings the batcher is outermost in the cache's place: each batch is limited, retried and counted by itself, so
+that a failure costs one batch again and not all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from lightrag.llm.cache import CACHED_ROLES, AnswerStore, CachedChat
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, Role
+from lightrag.llm.embedding_batcher import BatchedEmbedding
+from lightrag.llm.limiter import LimitedChat, LimitedEmbedding, Limiter
+from lightrag.llm.meter import MeteredChat, MeteredEmbedding, UsageMeter
+from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryPolicy
+
+
+def chat_stack(
+    binding: ChatModel,
+    *,
+    limiter: Limiter,
+    meter: UsageMeter,
+    store: AnswerStore,
+    policy: RetryPolicy | None = None,
+    cached_roles: Collection[Role] = CACHED_ROLES,
+) -> CachedChat:
+    """Return `binding` limited, retried, cached in `store` and counted. Closing it closes the binding."""
+
+    def count_hit(role: Role) -> None:
+        meter.row(role, binding.facts).cache_hits += 1
+
+    limited = LimitedChat(MeteredChat(binding, meter), limiter)
+    retrying = RetryingChat(limited, policy or RetryPolicy(), limiter)
+    return CachedChat(retrying, store, roles=cached_roles, on_hit=count_hit)
+
+
+def embedding_stack(
+    binding: EmbeddingModel,
+    *,
+    limiter: Limiter,
+    meter: UsageMeter,
+    policy: RetryPolicy | None = None,
+    max_batch: int | None = None,
+) -> BatchedEmbedding:
+    """Return `binding` limited, retried, counted and batched. Closing it closes the binding."""
+    limited = LimitedEmbedding(MeteredEmbedding(binding, meter), limiter)
+    retrying = RetryingEmbedding(limited, policy or RetryPolicy(), limiter)
+    return BatchedEmbedding(retrying, max_batch, parallel=2 * limiter.slots)

@@ -1,0 +1,120 @@
+"""Failed calls are tried again as far as that can help."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from lightrag.errors import (
+    ContextTooLong,
+    ModelError,
+    ModelRateLimited,
+    ModelRefused,
+    ModelUnreachable,
+    UnusableAnswer,
+)
+from lightrag.llm.contracts import ChatDelta
+from lightrag.llm.limiter import LimitedChat, Limiter
+from lightrag.llm.openai_binding import OpenAIChat
+from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryPolicy
+from lightrag.testing.fake_models import Answer, FakeChat, FakeEmbedding
+from lightrag.testing.model_contract import ask, collect
+from lightrag.testing.model_server import ModelServer, Reaction
+
+QUICK = RetryPolicy(base=0.001, most=0.002)
+DOWN = ModelUnreachable("down")
+
+
+async def test_what_may_heal_is_tried_again() -> None:
+    model = FakeChat([DOWN, DOWN, "at last"])
+    assert (await RetryingChat(model, QUICK).complete(ask())).text == "at last"
+    assert len(model.requests) == 3
+
+
+async def test_embeddings_are_tried_again_too() -> None:
+    model = FakeEmbedding(failures=[DOWN, DOWN])
+    vectors = await RetryingEmbedding(model, QUICK).embed(["a"], purpose="document")
+    assert vectors.shape == (1, 64)
+    assert len(model.batches) == 3
+
+
+async def test_it_ends_after_the_attempts_that_the_policy_allows() -> None:
+    model = FakeChat([DOWN])
+    with pytest.raises(ModelUnreachable):
+        await RetryingChat(model, RetryPolicy(attempts=4, base=0.001)).complete(ask())
+    assert len(model.requests) == 4
+
+
+@pytest.mark.parametrize("error", [ModelRefused("wrong key"), ContextTooLong("too long")])
+async def test_what_cannot_heal_is_not_tried_again(error: ModelError) -> None:
+    model = FakeChat([error])
+    with pytest.raises(type(error)):
+        await RetryingChat(model, QUICK).complete(ask())
+    assert len(model.requests) == 1
+
+
+async def test_an_unusable_answer_is_paid_for_and_asked_for_only_once_more() -> None:
+    model = FakeChat([UnusableAnswer("garbage")])
+    with pytest.raises(UnusableAnswer):
+        await RetryingChat(model, QUICK).complete(ask())
+    assert len(model.requests) == 2
+
+
+async def test_rate_limits_pause_every_slot_and_do_not_count_as_attempts() -> None:
+    limiter = Limiter(4)
+    answers: list[Answer] = [ModelRateLimited("slow down", 0.03) for _ in range(4)]
+    model = FakeChat([*answers, "ok"])
+    retrying = RetryingChat(LimitedChat(model, limiter), RetryPolicy(attempts=2, base=0.001), limiter)
+    begun = time.monotonic()
+    call = asyncio.create_task(retrying.complete(ask()))
+    await asyncio.sleep(0.01)
+    assert limiter.paused_until is not None
+    assert limiter.active == 0
+    assert (await call).text == "ok"
+    assert time.monotonic() - begun >= 4 * 0.03
+
+
+async def test_a_wait_beyond_the_deadline_is_an_error_at_once() -> None:
+    limiter = Limiter(1)
+    model = FakeChat([ModelRateLimited("come back tomorrow", 86400.0)])
+    with pytest.raises(ModelRateLimited, match="tomorrow"):
+        await RetryingChat(model, RetryPolicy(deadline=60), limiter).complete(ask())
+    assert limiter.paused_until is None
+
+
+async def test_no_attempt_begins_after_the_deadline() -> None:
+    model = FakeChat([ModelRateLimited("slow down", 0.02)])
+    with pytest.raises(ModelRateLimited):
+        await RetryingChat(model, RetryPolicy(deadline=0.05)).complete(ask())
+    assert 2 <= len(model.requests) <= 4
+
+
+async def test_a_stream_is_tried_again_only_until_its_first_piece() -> None:
+    model = FakeChat([DOWN, "one two"])
+    deltas = await collect(RetryingChat(model, QUICK), ask())
+    assert "".join(delta.text for delta in deltas) == "one two"
+
+
+async def test_a_stream_that_breaks_off_later_is_an_error() -> None:
+    arrived: list[ChatDelta] = []
+    async with ModelServer() as server:
+        server.script(Reaction.status_code(500), Reaction.cut(2))
+        chat = RetryingChat(OpenAIChat("m", server.openai_url), QUICK)
+
+        async def listen() -> None:
+            arrived.extend([delta async for delta in chat.stream(ask())])
+
+        with pytest.raises(ModelUnreachable):
+            await listen()
+        await chat.aclose()
+        assert server.stats()["chat"] == 2
+
+
+async def test_cancelling_ends_the_wait_for_the_next_attempt() -> None:
+    call = asyncio.create_task(RetryingChat(FakeChat([DOWN]), RetryPolicy(base=60, most=60)).complete(ask()))
+    await asyncio.sleep(0.005)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
