@@ -87,7 +87,7 @@ async def open_engine(settings: Settings, workspace: str | None = None) -> Engin
     await storage.open()
     try:
         recorded = await read_manifest(storage)
-        models = await _open_models(settings, storage, recorded)
+        models = await open_models(settings, storage, recorded)
         return _engine(settings, name, storage, models)
     except BaseException:
         await storage.close()
@@ -170,7 +170,11 @@ class _FileParser:
         return await self.parser.parse(path, record.source_file)
 
 
-async def _open_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+async def open_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+    """Return the models that the settings name; their answers are kept in `storage`.
+
+    `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
+    """
     meter = UsageMeter()
     limiters: dict[tuple[str, str, int], Limiter] = {}
     stacks: dict[str, CachedChat] = {}
