@@ -37,6 +37,7 @@ from lightrag.llm.limiter import Limiter
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.ollama_binding import OllamaChat, OllamaEmbedding, ollama_models
 from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
+from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.stack import chat_stack, embedding_stack
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings
@@ -61,10 +62,24 @@ class Models:
     """Of the chat models; the first one is that of extraction."""
     meter: UsageMeter
 
+    def distinct(self) -> list[tuple[CachedChat, list[Role]]]:
+        """Return each chat model once, with its roles."""
+        found: dict[int, tuple[CachedChat, list[Role]]] = {}
+        for role, chat in self.chat.items():
+            found.setdefault(id(chat), (chat, []))[1].append(role)
+        return list(found.values())
+
+    async def probe(self) -> list[ModelProbe]:
+        """Ask every model for next to nothing."""
+        return [
+            *[await probe_chat(chat, roles) for chat, roles in self.distinct()],
+            await probe_embedding(self.embedding),
+        ]
+
     async def aclose(self) -> None:
         """Close all models."""
-        for model in {id(chat): chat for chat in self.chat.values()}.values():
-            await model.aclose()
+        for chat, _ in self.distinct():
+            await chat.aclose()
         await self.embedding.aclose()
 
 
@@ -149,6 +164,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
             verifier=Verifier(storage, fold),
             scan=scan,
             meter=models.meter,
+            probe=models.probe,
             release=release,
         )
     )
@@ -339,7 +355,11 @@ def _retriever(
     return Retriever(
         storage,
         models.embedding,
-        RetrieverOptions(cosine_threshold=settings.query.cosine_threshold),
+        RetrieverOptions(
+            cosine_threshold=settings.query.cosine_threshold,
+            evidence_limit=rules.evidence_limit,
+            language=settings.indexing.language,
+        ),
         tokenizer.count,
         chat=dict(models.chat),
         reranker=None,

@@ -28,6 +28,7 @@ from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.verify import Verifier, VerifyReport
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
+from lightrag.llm.probe import ModelProbe
 from lightrag.retrieval import graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
 from lightrag.types import (
@@ -82,6 +83,8 @@ class EngineParts:
     verifier: Verifier
     scan: FolderScan
     meter: UsageMeter
+    probe: Callable[[], Awaitable[list[ModelProbe]]]
+    """Asks every model for next to nothing."""
     release: Callable[[], Awaitable[None]]
     """Closes models and parsers."""
 
@@ -342,6 +345,10 @@ class Engine:
         report = await self._parts.verifier.repair()
         await self._pipeline.load_stale()
         return report
+
+    async def probe_models(self) -> list[ModelProbe]:
+        """Ask every model for next to nothing; costs one call each. Failures are in the result."""
+        return await self._parts.probe()
 
     async def re_embed(self) -> int:
         """Make all vectors anew with the configured embedding model; return how many are due.
