@@ -1,0 +1,114 @@
+"""Turns what was found into an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Literal
+
+from lightrag.errors import ConfigurationError
+from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, Message, Role
+from lightrag.prompts import fill
+from lightrag.retrieval.context import context_text
+from lightrag.types import QueryParam, QueryResult, RankedChunk, Retrieved
+
+NO_CONTEXT_ANSWER = "Sorry, I'm not able to provide an answer to that question.[no-context]"
+"""What LightRAG's clients know as the sign that nothing was found."""
+NO_WISHES = "n/a"
+QUESTION_HEADING = "---User Query---"
+
+_ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
+    "system": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+Quote = Callable[[str, Sequence[RankedChunk]], Awaitable[str]]
+"""Answers a question by quoting passages, for want of a language model."""
+
+
+class AnswerWriter:
+    """Writes answers with a language model, or by quoting where there is none."""
+
+    def __init__(self, model: ChatModel | None, quote: Quote) -> None:
+        self._model = model
+        self._quote = quote
+
+    async def write(self, question: str, param: QueryParam, retrieved: Retrieved) -> QueryResult:
+        """Answer from what was found. Raises `ModelError` where the model fails."""
+        if retrieved.is_empty:
+            return QueryResult(retrieved, text=NO_CONTEXT_ANSWER)
+        if param.only_need_prompt:
+            return QueryResult(retrieved, text=f"{system_prompt(param, retrieved)}\n\n{QUESTION_HEADING}\n{question}")
+        if param.only_need_context:
+            return QueryResult(retrieved, text=context_text(retrieved))
+        if self._model is None:
+            return QueryResult(retrieved, text=await self._quote(question, retrieved.chunks))
+        request = ChatRequest(
+            messages=(
+                Message("system", system_prompt(param, retrieved)),
+                *history(param),
+                Message("user", question),
+            ),
+            role=Role.ANSWER,
+        )
+        return await self._ask(self._model, request, param, retrieved)
+
+    async def talk(self, question: str, param: QueryParam) -> QueryResult:
+        """Pass the question to the model as it is, with the conversation (mode `bypass`).
+
+        Raises `ConfigurationError` where no model is configured.
+        """
+        if param.only_need_context or param.only_need_prompt:
+            return QueryResult(Retrieved(), text="" if param.only_need_context else question)
+        if self._model is None:
+            raise ConfigurationError(
+                "mode bypass needs a language model and none is configured; set LLM_BINDING and LLM_MODEL, or ask in"
+                " another mode"
+            )
+        system = (Message("system", param.user_prompt),) if param.user_prompt else ()
+        request = ChatRequest(messages=(*system, *history(param), Message("user", question)), role=Role.ANSWER)
+        return await self._ask(self._model, request, param, Retrieved())
+
+    async def _ask(
+        self, model: ChatModel, request: ChatRequest, param: QueryParam, retrieved: Retrieved
+    ) -> QueryResult:
+        if param.stream:
+            return QueryResult(retrieved, stream=_pieces(model.stream(request)), llm_generated=True)
+        reply = await model.complete(request)
+        return QueryResult(retrieved, text=reply.text, llm_generated=True)
+
+
+def system_prompt(param: QueryParam, retrieved: Retrieved) -> str:
+    """Return the instructions with the context."""
+    return instructions(param, context_text(retrieved))
+
+
+def instructions(param: QueryParam, context: str) -> str:
+    """Return the instructions around a context."""
+    return fill(
+        "answer_system",
+        response_type=param.response_type,
+        user_prompt=param.user_prompt or NO_WISHES,
+        context=context,
+    )
+
+
+def history(param: QueryParam) -> tuple[Message, ...]:
+    """Return the conversation so far: the last `history_turns` turns, or all of it where that is 0."""
+    said = [
+        Message(role, content)
+        for message in param.conversation_history
+        if (content := message.get("content", "")) and (role := _ROLES.get(message.get("role", "user")))
+    ]
+    return tuple(said[-2 * param.history_turns :] if param.history_turns else said)
+
+
+async def _pieces(deltas: AsyncIterator[ChatDelta]) -> AsyncIterator[str]:
+    """Yield the texts of an answer that is being written; closing this closes the call."""
+    try:
+        async for delta in deltas:
+            if delta.text:
+                yield delta.text
+    finally:
+        if isinstance(deltas, AsyncGenerator):
+            await deltas.aclose()
