@@ -38,6 +38,7 @@ from lightrag.llm.meter import UsageMeter
 from lightrag.llm.ollama_binding import OllamaChat, OllamaEmbedding, ollama_models
 from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
+from lightrag.llm.retry import RetryPolicy
 from lightrag.llm.stack import chat_stack, embedding_stack
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings
@@ -186,10 +187,13 @@ class _FileParser:
         return await self.parser.parse(path, record.source_file)
 
 
-async def open_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+async def open_models(
+    settings: Settings, storage: Storage, recorded: Manifest | None, policy: RetryPolicy | None = None
+) -> Models:
     """Return the models that the settings name; their answers are kept in `storage`.
 
     `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
+    `policy` says how failed calls are repeated.
     """
     meter = UsageMeter()
     limiters: dict[tuple[str, str, int], Limiter] = {}
@@ -212,11 +216,16 @@ async def open_models(settings: Settings, storage: Storage, recorded: Manifest |
         key = wanted.model_dump_json() + binding
         if key not in stacks:
             stacks[key] = chat_stack(
-                _chat_model(binding, wanted), limiter=limiter, meter=meter, store=store, cached_roles=cached
+                _chat_model(binding, wanted),
+                limiter=limiter,
+                meter=meter,
+                store=store,
+                policy=policy,
+                cached_roles=cached,
             )
         chat[role] = stacks[key]
     embedding = _embedding_model(
-        _embedding_binding(settings.embedding, local_models, recorded), settings.embedding, meter
+        _embedding_binding(settings.embedding, local_models, recorded), settings.embedding, meter, policy
     )
     return Models(chat, embedding, tuple(limiters.values()), meter)
 
@@ -267,7 +276,9 @@ def _chat_model(binding: str, wanted: ChatModelSettings) -> ChatModel:
     raise ConfigurationError(f"LLM_BINDING is '{binding}'; known are openai, ollama and embedded")
 
 
-def _embedding_model(binding: str, wanted: EmbeddingSettings, meter: UsageMeter) -> EmbeddingModel:
+def _embedding_model(
+    binding: str, wanted: EmbeddingSettings, meter: UsageMeter, policy: RetryPolicy | None
+) -> EmbeddingModel:
     if binding == EMBEDDED:
         return MiniLMEmbedder()
     key = wanted.api_key.get_secret_value() if wanted.api_key else None
@@ -289,7 +300,9 @@ def _embedding_model(binding: str, wanted: EmbeddingSettings, meter: UsageMeter)
         )
     else:
         raise ConfigurationError(f"EMBEDDING_BINDING is '{binding}'; known are openai, ollama and embedded")
-    return embedding_stack(model, limiter=Limiter(wanted.max_async), meter=meter, max_batch=wanted.batch_num)
+    return embedding_stack(
+        model, limiter=Limiter(wanted.max_async), meter=meter, policy=policy, max_batch=wanted.batch_num
+    )
 
 
 def _extractor(settings: Settings, models: Models) -> Extractor:
@@ -379,9 +392,11 @@ def _parser(settings: Settings) -> DocumentParser:
             max_pages=parsing.max_pages,
             max_decompressed_bytes=parsing.max_decompressed_bytes,
             timeout_seconds=parsing.timeout_seconds,
+            max_memory_bytes=parsing.max_memory_bytes,
         ),
         password,
-        workers=settings.indexing.max_parallel_insert,
+        # Each reader may take `max_memory_bytes`, so no more of them than there are cores to feed.
+        workers=min(settings.indexing.max_parallel_insert, max(1, (os.cpu_count() or 2) // 2)),
     )
 
 

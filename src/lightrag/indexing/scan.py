@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lightrag.documents.folder import FoundFile, file_md5, scan_folder
 from lightrag.documents.names import resolve_inside
+from lightrag.documents.uploads import remove_abandoned_parts
 from lightrag.indexing.intake import STAMP, FileItem, accept_file, file_stamp
 from lightrag.indexing.progress import Progress
 from lightrag.storage.contracts import Storage
@@ -25,6 +26,7 @@ class FolderScan:
 
     async def run(self, track_id: str) -> list[str]:
         """Accept every new and every changed file; return the ids of documents that were updated."""
+        await remove_abandoned_parts(self._root)
         found = await scan_folder(self._root, self._suffixes)
         updated: list[str] = []
         accepted = 0
