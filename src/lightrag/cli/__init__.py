@@ -1,0 +1,1 @@
+"""The command `lightrag`: documents in, questions, checks, from a terminal."""

@@ -1,0 +1,296 @@
+"""The command `lightrag`. Each command imports what it needs when it is run, so that help comes at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightrag.cli.running import Where, run
+from lightrag.types import MODES, DocumentFilter, Mode, TagValue
+
+app = typer.Typer(
+    name="lightrag",
+    help=(
+        "Documents in, a knowledge graph, answers with references out.\n\n"
+        "Commands work on the workspace in ./rag_storage, or on a running server with --url. Settings come from the "
+        "environment and from the file .env in the current folder, as for lightrag-server."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+Url = Annotated[str | None, typer.Option("--url", help="Work on the server at this address.", show_default=False)]
+ApiKey = Annotated[
+    str | None,
+    typer.Option("--api-key", help="Key of that server; by default LIGHTRAG_API_KEY.", show_default=False),
+]
+WorkingDir = Annotated[
+    Path | None,
+    typer.Option("--working-dir", help="Folder of the databases; by default ./rag_storage.", show_default=False),
+]
+InputDir = Annotated[
+    Path | None,
+    typer.Option("--input-dir", help="Folder of the documents' files; by default ./inputs.", show_default=False),
+]
+Workspace = Annotated[
+    str | None, typer.Option("--workspace", help="Name of the workspace; by default WORKSPACE.", show_default=False)
+]
+ModeOption = Annotated[str, typer.Option("--mode", "-m", help=f"How to search: {', '.join(MODES)}.")]
+Doc = Annotated[
+    list[str] | None,
+    typer.Option("--doc", help="Only in the document with this id; may be repeated.", show_default=False),
+]
+PathPattern = Annotated[
+    list[str] | None,
+    typer.Option("--path", help="Only in documents of this path or pattern, such as 'notes/*.md'.", show_default=False),
+]
+FilterTag = Annotated[
+    list[str] | None,
+    typer.Option("--filter-tag", help="Only in documents with this tag, as key=value.", show_default=False),
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", min=1, max=1000, help="Entities or relations to find.", show_default=False)
+]
+ChunkTopK = Annotated[
+    int | None, typer.Option("--chunk-top-k", min=1, max=1000, help="Passages to find.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders with all below them.")],
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Tag for the documents, as key=value; may be repeated.", show_default=False),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until everything is indexed.")] = True,
+    url: Url = None,
+    api_key: ApiKey = None,
+    working_dir: WorkingDir = None,
+    input_dir: InputDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Index files and folders.
+
+    Unchanged files are skipped, changed ones updated. A file is named after the folder that was given and its place
+    below it. Exit status: 0 when all is indexed, 1 when a file failed (its reason is printed), 2 for wrong use.
+    """
+    from lightrag.cli.ingest import ingest as work
+
+    where = Where(url, api_key, working_dir, input_dir, workspace)
+    raise typer.Exit(run(work(where, paths, _tags(tag, "--tag"), waits=wait)))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    mode: ModeOption = "mix",
+    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it is written.")] = True,
+    doc: Doc = None,
+    path: PathPattern = None,
+    filter_tag: FilterTag = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", help="Instructions on how to answer.", show_default=False)
+    ] = None,
+    top_k: TopK = None,
+    chunk_top_k: ChunkTopK = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    working_dir: WorkingDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Answer a question, with references.
+
+    References name document, page and characters. Exit status 1 where a model fails.
+    """
+    from lightrag.cli.questions import ask as work
+    from lightrag.cli.targets import Question
+
+    asked = Question(question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k, prompt)
+    where = Where(url, api_key, working_dir, workspace=workspace)
+    raise typer.Exit(run(work(where, asked, streams=stream, as_json=as_json)))
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Tell which lists found a passage, at which rank, and what else was found."),
+    ] = False,
+    mode: ModeOption = "mix",
+    doc: Doc = None,
+    path: PathPattern = None,
+    filter_tag: FilterTag = None,
+    top_k: TopK = None,
+    chunk_top_k: ChunkTopK = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    working_dir: WorkingDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Show what is found for a question.
+
+    Prints passages, best first, without an answer. Exit status 1 where there are none.
+    """
+    from lightrag.cli.questions import search as work
+    from lightrag.cli.targets import Question
+
+    asked = Question(question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k)
+    where = Where(url, api_key, working_dir, workspace=workspace)
+    raise typer.Exit(run(work(where, asked, explains=explain, as_json=as_json)))
+
+
+@app.command()
+def doctor(
+    as_json: AsJson = False,
+    url: Url = None,
+    api_key: ApiKey = None,
+    working_dir: WorkingDir = None,
+    input_dir: InputDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Tell what works and what to mend.
+
+    Prints what is configured and where that was set, looks at folders, storage and integrity, and asks every
+    configured model one short question. Exit status 1 where something is broken.
+    """
+    from lightrag.cli.doctor import doctor as work
+
+    where = Where(url, api_key, working_dir, input_dir, workspace)
+    raise typer.Exit(run(work(where, as_json=as_json)))
+
+
+@app.command()
+def verify(
+    as_json: AsJson = False,
+    working_dir: WorkingDir = None,
+    input_dir: InputDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Check that stored data agree.
+
+    Compares graph, vectors and text index with the documents that they are derived from; changes nothing. Exit
+    status 1 where something does not agree. Run it when no document is being indexed.
+    """
+    from lightrag.cli.maintenance import verify as work
+
+    raise typer.Exit(run(work(_here(working_dir, input_dir, workspace), as_json=as_json)))
+
+
+@app.command()
+def repair(
+    re_embed: Annotated[
+        bool, typer.Option("--re-embed", help="Make all vectors anew, after a change of the embedding model.")
+    ] = False,
+    working_dir: WorkingDir = None,
+    input_dir: InputDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Mend what verify finds.
+
+    Derived data are made again from what is stored of the documents; no language model is asked twice.
+    """
+    from lightrag.cli import maintenance
+
+    where = _here(working_dir, input_dir, workspace)
+    raise typer.Exit(run(maintenance.re_embed(where) if re_embed else maintenance.repair(where)))
+
+
+@app.command()
+def retry(working_dir: WorkingDir = None, input_dir: InputDir = None, workspace: Workspace = None) -> None:
+    """Try failed documents again.
+
+    What has succeeded is not done again. Exit status 1 where some fail again.
+    """
+    from lightrag.cli.maintenance import retry as work
+
+    raise typer.Exit(run(work(_here(working_dir, input_dir, workspace))))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from importlib.metadata import version as installed
+
+    typer.echo(f"lightrag-server {installed('lightrag-server')}")
+
+
+@config_app.command("show")
+def config_show(
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not at its default.")] = False,
+    as_json: AsJson = False,
+    working_dir: WorkingDir = None,
+    input_dir: InputDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Print the settings.
+
+    Each with its value and what set it; secrets are masked.
+    """
+    from lightrag.cli.maintenance import show_config
+
+    where = _here(working_dir, input_dir, workspace)
+
+    async def work() -> int:
+        return show_config(where, changed_only=changed, as_json=as_json)
+
+    raise typer.Exit(run(work()))
+
+
+def _here(working_dir: Path | None, input_dir: Path | None, workspace: str | None) -> Where:
+    return Where(working_dir=working_dir, input_dir=input_dir, workspace=workspace)
+
+
+def _mode(mode: str) -> Mode:
+    if mode not in MODES:
+        raise typer.BadParameter(f"'{mode}' is not one of {', '.join(MODES)}", param_hint="--mode")
+    return mode
+
+
+def _filter(docs: list[str] | None, paths: list[str] | None, tags: list[str] | None) -> DocumentFilter:
+    return DocumentFilter(tuple(docs or ()), tuple(paths or ()), _tags(tags, "--filter-tag"))
+
+
+def _tags(pairs: list[str] | None, option: str) -> dict[str, TagValue]:
+    """Return tags; numbers and true/false become what they look like, a repeated key becomes a list."""
+    tags: dict[str, TagValue] = {}
+    for pair in pairs or ():
+        key, sign, text = pair.partition("=")
+        if not key or not sign:
+            raise typer.BadParameter(f"'{pair}' should be key=value", param_hint=option)
+        before = tags.get(key)
+        if before is None:
+            tags[key] = _tag_value(text)
+        else:
+            tags[key] = [*(before if isinstance(before, list) else [str(before)]), text]
+    return tags
+
+
+def _tag_value(text: str) -> TagValue:
+    if text in {"true", "false"}:
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""`lightrag ask` and `lightrag search`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lightrag.cli.running import FAILED, OK, Where, console
+from lightrag.cli.targets import Cited, Question
+
+SNIPPET_CHARS = 160
+SHOWN_PLACES = 6
+SHOWN_GRAPH_ITEMS = 10
+
+
+async def ask(where: Where, question: Question, *, streams: bool, as_json: bool) -> int:
+    """Print the answer, as it is written or when it is complete, then where it stands."""
+    async with where.target(indexes=False) as target:
+        answer = await target.ask(question)
+        text: list[str] = []
+        async for piece in answer.pieces:
+            text.append(piece)
+            if streams and not as_json:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+    whole = "".join(text)
+    if as_json:
+        references = [
+            {"reference_id": item.reference_id, "file_path": item.file_path, "passages": list(item.passages)}
+            for item in answer.references
+        ]
+        sys.stdout.write(json.dumps({"answer": whole, "references": references}, ensure_ascii=False) + "\n")
+        return OK
+    if not streams:
+        sys.stdout.write(whole)
+    sys.stdout.write("\n" if whole.endswith("\n") else "\n\n")
+    for line in reference_lines(answer.references):
+        sys.stdout.write(line + "\n")
+    return OK
+
+
+def reference_lines(references: Sequence[Cited]) -> list[str]:
+    """Return one line per cited document, with pages where it has them and character spans."""
+    return [f"[{item.reference_id}] {item.file_path}{_places(item.passages)}" for item in references]
+
+
+def _places(passages: Sequence[Mapping[str, Any]]) -> str:
+    ordered = sorted(passages, key=lambda passage: passage["start"])
+    shown = [place(passage) for passage in ordered[:SHOWN_PLACES]]
+    if len(ordered) > SHOWN_PLACES:
+        shown.append(f"and {len(ordered) - SHOWN_PLACES} more")
+    return f" ({'; '.join(shown)})" if shown else ""
+
+
+def place(passage: Mapping[str, Any]) -> str:
+    """Return where a passage stands: page, then characters of the document's text."""
+    first, last = passage.get("page_start"), passage.get("page_end")
+    pages = "" if first is None else f"p. {first}, " if last in (None, first) else f"pp. {first}-{last}, "
+    return f"{pages}characters {passage['start']}-{passage['end']}"
+
+
+async def search(where: Where, question: Question, *, explains: bool, as_json: bool) -> int:
+    """Print the passages that are found, best first; exit status 1 where there are none."""
+    async with where.target(indexes=False) as target:
+        found = await target.search(question)
+    data = found.get("data") or {}
+    if as_json:
+        sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        return OK if data.get("chunks") else FAILED
+    out = console()
+    if not data:
+        out.print("nothing was found", markup=False)
+        return FAILED
+    out.print(_passages(data.get("chunks", []), explains=explains))
+    if explains:
+        _print_graph(data, found.get("metadata", {}))
+    return OK
+
+
+def _passages(chunks: Sequence[Mapping[str, Any]], *, explains: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_lines=False)
+    for heading in ("#", "document", "where"):
+        table.add_column(heading, overflow="fold")
+    if explains:
+        table.add_column("score", justify="right")
+        table.add_column("found by (list: rank, score)", overflow="fold")
+    table.add_column("passage", overflow="fold", ratio=1)
+    for rank, chunk in enumerate(chunks, start=1):
+        row = [str(rank), chunk["file_path"], place(chunk)]
+        if explains:
+            lists = [f"{item['list']}: {item['rank']}, {item['score']:.3g}" for item in chunk.get("found_by", [])]
+            row += [f"{chunk['score']:.3g}", "\n".join(lists) or "-"]
+        # Text, not markup: documents may hold square brackets.
+        table.add_row(*(Text(cell) for cell in [*row, _snippet(chunk["content"])]))
+    return table
+
+
+def _snippet(content: str) -> str:
+    text = " ".join(content[: 2 * SNIPPET_CHARS].split())
+    return text if len(text) <= SNIPPET_CHARS else text[: SNIPPET_CHARS - 1] + "…"
+
+
+def _print_graph(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+    out = console()
+    keywords = metadata.get("keywords", {})
+    out.print(f"names and terms: {', '.join(keywords.get('low_level', [])) or '-'}", markup=False)
+    out.print(f"themes: {', '.join(keywords.get('high_level', [])) or '-'}", markup=False)
+    entities = [item["entity_name"] for item in data.get("entities", [])]
+    relations = [f"{item['src_id']} - {item['tgt_id']}" for item in data.get("relationships", [])]
+    for title, names in (("entities", entities), ("relations", relations)):
+        shown = ", ".join(names[:SHOWN_GRAPH_ITEMS]) or "-"
+        more = f" and {len(names) - SHOWN_GRAPH_ITEMS} more" if len(names) > SHOWN_GRAPH_ITEMS else ""
+        out.print(f"{title}: {shown}{more}", markup=False)
+    for name, count in metadata.get("processing_info", {}).items():
+        out.print(f"{name}: {count}", markup=False)

@@ -1,0 +1,107 @@
+"""What the commands work on: a workspace opened in this process, or a running server. Both look the same to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from lightrag.types import DocStatus, DocumentFilter, Mode, TagValue
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to be ingested and the name it gets as a document."""
+
+    path: Path
+    name: str
+    """Relative, with `/` between its parts."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offered:
+    """What became of a file that was offered."""
+
+    outcome: Literal["accepted", "updated", "unchanged"]
+    doc_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DocumentState:
+    """How far a document is."""
+
+    status: DocStatus
+    chunks: int
+    failed_chunks: int
+    error: str | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.status in {DocStatus.PROCESSED, DocStatus.FAILED}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Work:
+    """What the pipeline is doing."""
+
+    chunks: int = 0
+    chunks_done: int = 0
+    message: str = ""
+    paused_until: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A question with how it is to be answered. Fields that are None have the workspace's defaults."""
+
+    text: str
+    mode: Mode = "mix"
+    filter: DocumentFilter = dataclasses.field(default_factory=DocumentFilter)
+    top_k: int | None = None
+    chunk_top_k: int | None = None
+    user_prompt: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cited:
+    """A cited document with the passages from it, as `page_start`, `page_end`, `start`, `end`."""
+
+    reference_id: str
+    file_path: str
+    passages: Sequence[Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """References, then the text in pieces."""
+
+    references: Sequence[Cited]
+    pieces: AsyncIterator[str]
+    is_generated: bool | None = None
+    """False where the answer was quoted or canned; None where that is not known yet."""
+
+
+class Target(Protocol):
+    """Where documents go and answers come from."""
+
+    async def offer(self, file: SourceFile, tags: Mapping[str, TagValue]) -> Offered:
+        """Hand over a file; it is durable when this returns. Raises `LightRAGError` where it is refused."""
+        ...
+
+    async def state(self, doc_id: str) -> DocumentState:
+        """Return how far a document is."""
+        ...
+
+    async def work(self) -> Work:
+        """Return what the pipeline is doing."""
+        ...
+
+    async def ask(self, question: Question) -> Answer:
+        """Begin to answer a question."""
+        ...
+
+    async def search(self, question: Question) -> Mapping[str, Any]:
+        """Return what is found, in the form of the REST route /query/data (`data` and `metadata`)."""
+        ...
