@@ -20,12 +20,14 @@ import re
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import orjson
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from lightrag.testing.fake_models import hash_vectors
 from lightrag.testing.model_answers import Answerer
@@ -146,8 +148,8 @@ class ModelServer:
         self._chat_span: tuple[float, float] | None = None
         self._active = 0
         self._chat_active = 0
-        self._server: _Server | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._state = ServerState()
+        self._listening: asyncio.Server | None = None
 
     @property
     def openai_url(self) -> str:
@@ -194,7 +196,6 @@ class ModelServer:
         config = uvicorn.Config(
             self._app,
             interface="asgi3",
-            http="httptools",
             ws="none",
             lifespan="off",
             log_config=None,
@@ -203,26 +204,28 @@ class ModelServer:
             proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_graceful_shutdown=1,
+            timeout_keep_alive=60,
         )
-        self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[listener]))
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-            await asyncio.sleep(0.002)
+        config.load()
+        # uvicorn's protocol without its supervisor, which handles signals and takes a tenth of a second to stop.
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: HttpToolsProtocol(config=config, server_state=self._state, app_state={}),
+            sock=listener,
+            backlog=512,
+        )
 
     async def stop(self) -> None:
-        """Close all connections and free the port."""
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = self._server.force_exit = True
-            await self._task
-        self._server = self._task = None
-
-    async def wait(self) -> None:
-        """Serve until the task is cancelled."""
-        if self._task is not None:
-            await self._task
+        """Drop all connections and free the port."""
+        if self._listening is None:
+            return
+        self._listening.close()
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        tasks = list(self._state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._listening = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -359,15 +362,6 @@ class ModelServer:
                 await asyncio.sleep(duration / steps)
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the program that it runs in."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Install no handlers."""
-        yield
-
-
 async def _read(receive: Receive) -> JsonBody:
     parts = []
     while True:
@@ -430,7 +424,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     )
     await server.start(arguments.port)
     try:
-        await server.wait()
+        await asyncio.Event().wait()
     finally:
         await server.stop()
 
