@@ -40,9 +40,18 @@ aan als bij dan dat de der deze die dit door een en er had heeft hebben het hij 
 nog of om onder ook op over te tot uit van voor waar waarom wanneer was wat we welke werd wie wij worden zal ze zich
 zij zijn zou
 """
-_LANGUAGES = tuple(
-    frozenset(words.split()) for words in (_ENGLISH, _GERMAN, _FRENCH, _SPANISH, _ITALIAN, _PORTUGUESE, _DUTCH)
-)
+_LANGUAGES = {
+    language: frozenset(words.split())
+    for language, words in (
+        ("en", _ENGLISH),
+        ("de", _GERMAN),
+        ("fr", _FRENCH),
+        ("es", _SPANISH),
+        ("it", _ITALIAN),
+        ("pt", _PORTUGUESE),
+        ("nl", _DUTCH),
+    )
+}
 _CHINESE = """
 的 了 是 吗 呢 吧 啊 呀 我们 你们 他们 她们 它们 这个 那个 这些 那些 什么 怎么 怎样 怎么样 为什么 为何 如何 哪里
 哪儿 哪些 哪个 哪一 哪 谁 多少 几个 请问 告诉我 有没有 是不是 以及 或者 并且 而且 但是 因为 所以
@@ -51,6 +60,11 @@ CHINESE_STOPS = tuple(_CHINESE.split())
 """Only such as hardly ever are part of a longer word."""
 
 
+def likely_language(words: Sequence[str]) -> str:
+    """Return the language (ISO 639-1) whose stop words these folded words hold most of; English on a tie."""
+    return max(_LANGUAGES, key=lambda language: sum(word in _LANGUAGES[language] for word in words))
+
+
 def stop_words_of(words: Sequence[str]) -> frozenset[str]:
-    """Return the stop words of the language in which these folded words most likely are; English on a tie."""
-    return max(_LANGUAGES, key=lambda stops: sum(word in stops for word in words))
+    """Return the stop words of the language in which these folded words most likely are."""
+    return _LANGUAGES[likely_language(words)]
