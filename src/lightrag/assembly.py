@@ -122,7 +122,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
     embedding = settings.embedding
     is_local = models.embedding.facts.binding == EMBEDDED
     vectorizer = Vectorizer(
-        storage, models.embedding, batch=64 if is_local else embedding.batch_num, parallel=1 if is_local else 2
+        storage, models.embedding, batch=64 if is_local else 4 * embedding.batch_num, parallel=1 if is_local else 2
     )
     slots = settings.llm.extract.max_async if Role.EXTRACT in models.chat else 2
     tools = JobTools(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrag.indexing.fold import FoldRules, entity_summary_need, fold_entity, fold_relation
+from lightrag.indexing.fold import FoldRules, draft_entity, fold_entity, fold_relation
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence
 from lightrag.types import EntityMention, ExtractedEntity, ExtractedRelation, MentionSource, RelationMention
 
@@ -34,7 +34,7 @@ def test_the_commonest_known_type_wins() -> None:
 
 def test_a_long_description_is_replaced_by_its_summary() -> None:
     evidence = EntityEvidence(9, tuple(mention(n, f"fact {n}") for n in range(9)))
-    need = entity_summary_need("Ada", evidence, RULES)
+    need = draft_entity("Ada", evidence, RULES).need
     assert need is not None
     provisional = fold_entity("Ada", evidence, RULES).description
     assert provisional.count("<SEP>") == RULES.max_fragments - 1

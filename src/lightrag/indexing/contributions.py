@@ -13,11 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from lightrag.indexing.fold import (
     FoldRules,
     SummaryNeed,
-    entity_summary_need,
+    draft_entity,
+    draft_relation,
     entity_vector_text,
-    fold_entity,
-    fold_relation,
-    relation_summary_need,
     relation_vector_text,
     text_hash,
 )
@@ -210,39 +208,40 @@ class Folder:
     async def folded_entities(self, storage: Storage, names: Sequence[str]) -> dict[str, Entity]:
         """Return what the nodes ought to be; changes nothing."""
         evidence = await storage.graph.entity_evidence(names, self.rules.evidence_limit)
-        needs = [need for name, ev in evidence.items() if (need := entity_summary_need(name, ev, self.rules))]
-        summaries = await self._known(storage, needs)
-        return {name: fold_entity(name, ev, self.rules, summaries) for name, ev in evidence.items()}
+        drafts = {name: draft_entity(name, found, self.rules) for name, found in evidence.items()}
+        summaries = await self._known(storage, [draft.need for draft in drafts.values() if draft.need])
+        return {name: draft.resolved(summaries) for name, draft in drafts.items()}
 
     async def folded_relations(self, storage: Storage, pairs: Sequence[Pair]) -> dict[Pair, Relation]:
         """Return what the edges ought to be; changes nothing."""
         evidence = await storage.graph.relation_evidence(pairs, self.rules.evidence_limit)
-        needs = [need for pair, ev in evidence.items() if (need := relation_summary_need(pair, ev, self.rules))]
-        summaries = await self._known(storage, needs)
-        return {pair: fold_relation(pair, ev, self.rules, summaries) for pair, ev in evidence.items()}
+        drafts = {pair: draft_relation(pair, found, self.rules) for pair, found in evidence.items()}
+        summaries = await self._known(storage, [draft.need for draft in drafts.values() if draft.need])
+        return {pair: draft.resolved(summaries) for pair, draft in drafts.items()}
 
     async def _fold(
         self, tx: Storage, names: Sequence[str], pairs: Sequence[Pair]
     ) -> tuple[dict[str, Entity], dict[Pair, Relation]]:
-        limit = self.rules.evidence_limit
+        limit, rules = self.rules.evidence_limit, self.rules
         of_names = await tx.graph.entity_evidence(names, limit) if names else {}
         of_pairs = await tx.graph.relation_evidence(pairs, limit) if pairs else {}
-        needs: list[tuple[StaleKey, SummaryNeed]] = []
-        for name, entity_evidence in of_names.items():
-            need = entity_summary_need(name, entity_evidence, self.rules)
-            if need is not None:
-                needs.append((StaleKey(StaleKind.ENTITY_SUMMARY, name), need))
-        for pair, relation_evidence in of_pairs.items():
-            need = relation_summary_need(pair, relation_evidence, self.rules)
-            if need is not None:
-                needs.append((StaleKey(StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair)), need))
+        entities = {name: draft_entity(name, found, rules) for name, found in of_names.items()}
+        relations = {pair: draft_relation(pair, found, rules) for pair, found in of_pairs.items()}
+        needs: list[tuple[StaleKey, SummaryNeed]] = [
+            (StaleKey(StaleKind.ENTITY_SUMMARY, name), draft.need) for name, draft in entities.items() if draft.need
+        ]
+        needs += [
+            (StaleKey(StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair)), draft.need)
+            for pair, draft in relations.items()
+            if draft.need
+        ]
         summaries = await self._known(tx, [need for _, need in needs])
-        if self.summarises and needs:
-            due: dict[str, JsonObject] = {str(key): {} for key, need in needs if need.key not in summaries}
+        due: dict[str, JsonObject] = {str(key): {} for key, need in needs if need.key not in summaries}
+        if self.summarises and due:
             await tx.kv(Namespace.STALE).put(due)
         return (
-            {name: fold_entity(name, evidence, self.rules, summaries) for name, evidence in of_names.items()},
-            {pair: fold_relation(pair, evidence, self.rules, summaries) for pair, evidence in of_pairs.items()},
+            {name: draft.resolved(summaries) for name, draft in entities.items()},
+            {pair: draft.resolved(summaries) for pair, draft in relations.items()},
         )
 
     async def _known(self, storage: Storage, needs: Sequence[SummaryNeed]) -> dict[str, str]:

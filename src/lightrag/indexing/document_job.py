@@ -84,12 +84,17 @@ class JobTools:
 class DocumentJob:
     """Indexes or deletes one document."""
 
-    def __init__(self, tools: JobTools, record: DocumentRecord) -> None:
+    def __init__(self, tools: JobTools, record: DocumentRecord, owner: str) -> None:
         self._tools = tools
         self._record = record
+        self._owner = owner
+        self.released = False
+        """Whether the lease was given up with the last write."""
         self._tickets: list[Ticket] = []
         self._notes: list[str] = []
         self._started = int(time.time())
+        self._opening: dict[str, Any] = {}
+        """What is still to be written of the beginning; it goes with the first transaction."""
 
     async def index(self) -> None:
         """Bring what the document contributes in line with its text.
@@ -101,7 +106,7 @@ class DocumentJob:
         begun_before = bool(self._record.chunks_list)
         self._tools.gate.opening += 1
         try:
-            await self._update(status=DocStatus.PROCESSING, error_msg=None, failed_chunks=())
+            self._opening = {"status": DocStatus.PROCESSING, "error_msg": None, "failed_chunks": ()}
             parsed = await self._text()
             chunks = await asyncio.to_thread(
                 self._tools.chunker.cut,
@@ -142,11 +147,19 @@ class DocumentJob:
 
     async def fail(self, reason: str) -> None:
         """Record why the document could not be indexed."""
-        await self._update(status=DocStatus.FAILED, error_msg=reason, metadata=self._report())
+        await self._close(status=DocStatus.FAILED, error_msg=reason, metadata=self._report())
+
+    async def _close(self, **changes: Any) -> None:
+        """Write the last status and give up the lease with it."""
+        async with self._transaction() as tx:
+            await self._put(tx, **changes)
+            await tx.documents.release(self._owner, [self._record.id])
+        self.released = True
 
     async def _text(self) -> ParsedDocument:
         record = self._record
         if record.source_file and not record.content_hash:
+            await self._update()
             parsed = await self._tools.parse(record)
             self._notes += parsed.warnings
             content_hash = md5_hex(parsed.text)
@@ -197,7 +210,7 @@ class DocumentJob:
                 self._offer(await add_chunks(tx, added))
                 await self._put(tx, chunks_list=(*self._record.chunks_list, *(chunk.id for chunk in added)))
         await self._move([chunk for chunk in chunks if chunk.id in old], created)
-        if self._record.chunks_list != tuple(new):
+        if self._opening or self._record.chunks_list != tuple(new):
             await self._update(chunks_list=tuple(new))
 
     async def _move(self, kept: Sequence[Chunk], created: int) -> None:
@@ -276,10 +289,10 @@ class DocumentJob:
 
     async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
         if not failures:
-            await self._update(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
+            await self._close(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
             return
         first = next(iter(failures.values()))
-        await self._update(
+        await self._close(
             status=DocStatus.FAILED,
             failed_chunks=tuple(chunk.id for chunk in chunks if chunk.id in failures),
             error_msg=f"{len(failures)} of {len(chunks)} chunks could not be extracted: {first}. "
@@ -305,7 +318,7 @@ class DocumentJob:
             await self._put(tx, **changes)
 
     async def _put(self, tx: Storage, **changes: Any) -> None:
-        self._record = self._record.replace(updated_at=now_iso(), **changes)
+        self._record = self._record.replace(updated_at=now_iso(), **(self._opening | changes))
         await tx.documents.put([self._record])
 
     @asynccontextmanager
@@ -318,6 +331,8 @@ class DocumentJob:
                 if current is None or current.delete_requested != deleting or not _same_version(current, before):
                     raise Superseded
                 yield tx
+            if self._record is not before:
+                self._opening = {}
         except BaseException:
             self._record = before
             raise

@@ -12,12 +12,15 @@ import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 from lightrag.indexing.names import UNKNOWN_TYPE
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence
-from lightrag.types import FIELD_SEPARATOR, Entity, MentionSource, Pair, Relation
+from lightrag.types import FIELD_SEPARATOR, Entity, EntityMention, Pair, Relation, RelationMention
 
-EMBEDDED_CHARS = 1200
+T = TypeVar("T", Entity, Relation)
+
+EMBEDDED_CHARS = 500
 """How much of a description goes into its vector; beyond that a change of the description changes no vector."""
 
 
@@ -54,64 +57,74 @@ def estimate_tokens(text: str) -> int:
     return wide + (len(text) - wide) // 4 + 1
 
 
-def fold_entity(
-    name: str,
-    evidence: EntityEvidence,
-    rules: FoldRules,
-    summaries: Mapping[str, str] | None = None,
-) -> Entity:
-    """Return the node that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
-    sample = evidence.mentions
-    sources = [mention.source for mention in sample]
-    return Entity(
+@dataclasses.dataclass(frozen=True, slots=True)
+class Draft(Generic[T]):
+    """A folded item whose description may still be replaced by a summary."""
+
+    item: T
+    need: SummaryNeed | None
+
+    def resolved(self, summaries: Mapping[str, str]) -> T:
+        """Return the item, with its summary where `summaries` (by `SummaryNeed.key`) has one."""
+        if self.need is None or self.need.key not in summaries:
+            return self.item
+        return dataclasses.replace(self.item, description=summaries[self.need.key])
+
+
+def draft_entity(name: str, evidence: EntityEvidence, rules: FoldRules) -> Draft[Entity]:
+    """Return the node that the evidence makes, and what to summarise where its fragments do not fit as they are."""
+    sample = sorted(evidence.mentions, key=_entity_reading_order)
+    description, need = _describe(
+        name, [m.entity.description for m in sample], [m.entity.description for m in evidence.mentions], rules
+    )
+    entity = Entity(
         name=name,
         type=_commonest_type([mention.entity.type for mention in sample]),
-        description=_description(
-            name, [(mention.source, mention.entity.description) for mention in sample], rules, summaries or {}
-        ),
+        description=description,
         mentions=evidence.total,
-        chunk_ids=_chunk_ids(sources),
-        file_paths=_file_paths(sources),
-        created_at=min((source.created_at for source in sources), default=0),
+        chunk_ids=tuple([mention.source.chunk_id for mention in sample]),
+        file_paths=tuple(sorted({mention.source.file_path for mention in sample})),
+        created_at=min((mention.source.created_at for mention in sample), default=0),
     )
+    return Draft(entity, need)
 
 
-def fold_relation(
-    pair: Pair,
-    evidence: RelationEvidence,
-    rules: FoldRules,
-    summaries: Mapping[str, str] | None = None,
-) -> Relation:
-    """Return the edge that the evidence makes; weight is the sum over all mentions."""
-    sample = evidence.mentions
-    sources = [mention.source for mention in sample]
+def draft_relation(pair: Pair, evidence: RelationEvidence, rules: FoldRules) -> Draft[Relation]:
+    """Return the edge that the evidence makes, and what to summarise; weight is the sum over all mentions."""
+    sample = sorted(evidence.mentions, key=_relation_reading_order)
+    description, need = _describe(
+        f"{pair[0]} — {pair[1]}",
+        [m.relation.description for m in sample],
+        [m.relation.description for m in evidence.mentions],
+        rules,
+    )
     keywords = {word for mention in sample for word in mention.relation.keywords.split(",") if word}
-    return Relation(
+    relation = Relation(
         source=pair[0],
         target=pair[1],
         keywords=",".join(sorted(keywords)),
-        description=_description(
-            _pair_label(pair),
-            [(mention.source, mention.relation.description) for mention in sample],
-            rules,
-            summaries or {},
-        ),
+        description=description,
         weight=evidence.weight,
         mentions=evidence.total,
-        chunk_ids=_chunk_ids(sources),
-        file_paths=_file_paths(sources),
-        created_at=min((source.created_at for source in sources), default=0),
+        chunk_ids=tuple([mention.source.chunk_id for mention in sample]),
+        file_paths=tuple(sorted({mention.source.file_path for mention in sample})),
+        created_at=min((mention.source.created_at for mention in sample), default=0),
     )
+    return Draft(relation, need)
 
 
-def entity_summary_need(name: str, evidence: EntityEvidence, rules: FoldRules) -> SummaryNeed | None:
-    """Return what to summarise for a node, or None where its fragments fit as they are."""
-    return _need(name, [(m.source, m.entity.description) for m in evidence.mentions], rules)
+def fold_entity(
+    name: str, evidence: EntityEvidence, rules: FoldRules, summaries: Mapping[str, str] | None = None
+) -> Entity:
+    """Return the node that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
+    return draft_entity(name, evidence, rules).resolved(summaries or {})
 
 
-def relation_summary_need(pair: Pair, evidence: RelationEvidence, rules: FoldRules) -> SummaryNeed | None:
-    """Return what to summarise for an edge, or None where its fragments fit as they are."""
-    return _need(_pair_label(pair), [(m.source, m.relation.description) for m in evidence.mentions], rules)
+def fold_relation(
+    pair: Pair, evidence: RelationEvidence, rules: FoldRules, summaries: Mapping[str, str] | None = None
+) -> Relation:
+    """Return the edge that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
+    return draft_relation(pair, evidence, rules).resolved(summaries or {})
 
 
 def entity_vector_text(entity: Entity) -> str:
@@ -132,8 +145,14 @@ def text_hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def _pair_label(pair: Pair) -> str:
-    return f"{pair[0]} — {pair[1]}"
+def _entity_reading_order(mention: EntityMention) -> tuple[str, str, int]:
+    source = mention.source
+    return (source.file_path, source.doc_id, source.order)
+
+
+def _relation_reading_order(mention: RelationMention) -> tuple[str, str, int]:
+    source = mention.source
+    return (source.file_path, source.doc_id, source.order)
 
 
 def _commonest_type(types: Sequence[str]) -> str:
@@ -143,53 +162,25 @@ def _commonest_type(types: Sequence[str]) -> str:
     return min(known, key=lambda kind: (-known[kind], kind))
 
 
-def _reading_order(source: MentionSource) -> tuple[str, str, int]:
-    return (source.file_path, source.doc_id, source.order)
-
-
-def _fragments(told: Sequence[tuple[MentionSource, str]]) -> list[str]:
-    """Return the distinct descriptions in reading order."""
-    return list(dict.fromkeys(text for _, text in sorted(told, key=lambda item: _reading_order(item[0])) if text))
-
-
-def _need(label: str, told: Sequence[tuple[MentionSource, str]], rules: FoldRules) -> SummaryNeed | None:
-    fragments = _fragments(told)
-    if len(fragments) < rules.max_fragments and sum(map(estimate_tokens, fragments)) < rules.max_tokens:
-        return None
-    if len(fragments) < 2:
-        return None
-    key = text_hash("\x1f".join([label, *fragments]))
-    return SummaryNeed(key, label, tuple(fragments))
-
-
-def _description(
-    label: str, told: Sequence[tuple[MentionSource, str]], rules: FoldRules, summaries: Mapping[str, str]
-) -> str:
-    need = _need(label, told, rules)
-    if need is None:
-        return FIELD_SEPARATOR.join(_fragments(told))
-    summary = summaries.get(need.key)
-    if summary is not None:
-        return summary
+def _describe(
+    label: str, in_reading_order: Sequence[str], in_evidence_order: Sequence[str], rules: FoldRules
+) -> tuple[str, SummaryNeed | None]:
+    """Return a description, and what would make a better one where there is too much to keep."""
+    fragments = [text for text in dict.fromkeys(in_reading_order) if text]
+    if len(fragments) < 2 or (
+        len(fragments) < rules.max_fragments and sum(map(estimate_tokens, fragments)) < rules.max_tokens
+    ):
+        return FIELD_SEPARATOR.join(fragments), None
+    need = SummaryNeed(text_hash("\x1f".join([label, *fragments])), label, tuple(fragments))
     # Until it is summarised (or for good, without a language model) a sample stands for the whole: the first
     # fragments in evidence order, which rarely changes, shown in reading order.
-    chosen: list[tuple[MentionSource, str]] = []
+    chosen: set[str] = set()
     tokens = 0
-    seen: set[str] = set()
-    for source, text in told:
-        if text in seen or not text:
+    for text in in_evidence_order:
+        if not text or text in chosen:
             continue
         tokens += estimate_tokens(text)
         if chosen and (len(chosen) >= rules.max_fragments or tokens > rules.max_tokens):
             break
-        seen.add(text)
-        chosen.append((source, text))
-    return FIELD_SEPARATOR.join(_fragments(chosen))
-
-
-def _chunk_ids(sources: Sequence[MentionSource]) -> tuple[str, ...]:
-    return tuple(source.chunk_id for source in sorted(sources, key=_reading_order))
-
-
-def _file_paths(sources: Sequence[MentionSource]) -> tuple[str, ...]:
-    return tuple(sorted({source.file_path for source in sources}))
+        chosen.add(text)
+    return FIELD_SEPARATOR.join([text for text in fragments if text in chosen]), need

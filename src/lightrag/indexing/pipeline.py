@@ -231,7 +231,7 @@ class Pipeline:
         return 4 * self._options.slots - gate.chunks - gate.opening
 
     async def _work(self, record: DocumentRecord) -> None:
-        job = DocumentJob(self._tools, record)
+        job = DocumentJob(self._tools, record, self._options.owner)
         progress = self._tools.progress
         try:
             if record.delete_requested:
@@ -250,7 +250,8 @@ class Pipeline:
         finally:
             progress.docs_done += 1
             self._active.pop(record.id, None)
-            await asyncio.shield(self._release(record))
+            if not job.released:
+                await asyncio.shield(self._release(record))
             self._wake.set()
 
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lightrag.errors import LightRAGError
 from lightrag.indexing.contributions import Folder
-from lightrag.indexing.fold import SummaryNeed, entity_summary_need, estimate_tokens, relation_summary_need
+from lightrag.indexing.fold import SummaryNeed, draft_entity, draft_relation, estimate_tokens
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import pair_of
 from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role
@@ -88,9 +88,9 @@ class Summarizer:
         for key in keys:
             need = None
             if key.kind == StaleKind.ENTITY_SUMMARY and key.key in entities:
-                need = entity_summary_need(key.key, entities[key.key], rules)
+                need = draft_entity(key.key, entities[key.key], rules).need
             elif key.kind == StaleKind.RELATION_SUMMARY and pair_of(key.key) in relations:
-                need = relation_summary_need(pair_of(key.key), relations[pair_of(key.key)], rules)
+                need = draft_relation(pair_of(key.key), relations[pair_of(key.key)], rules).need
             if need is not None:
                 needs[key] = need
         return needs
