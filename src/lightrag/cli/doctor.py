@@ -213,8 +213,9 @@ async def _chat_check(models: Models, roles: list[Role]) -> Finding:
     from lightrag.llm.contracts import ChatRequest, Message
 
     chat = models.chat[roles[0]]
-    subject = f"language model ({', '.join(roles)})"
-    name = f"{chat.facts.binding}/{chat.facts.name} at {chat.facts.host}"
+    subject = "language model"
+    shared = "" if len(roles) == len(models.chat) else f"{', '.join(roles)}: "
+    name = f"{shared}{chat.facts.binding}/{chat.facts.name} at {chat.facts.host}"
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PROBE_SECONDS):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 POLL_SECONDS = 0.2
-Fate = Literal["accepted", "updated", "unchanged", "failed"]
+Fate = Literal["accepted", "updated", "unchanged"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TakenIn:
+    """A document whose file was taken in."""
+
+    doc_id: str
+    name: str
+    fate: Fate
 
 
 @dataclasses.dataclass(slots=True)
@@ -55,16 +64,19 @@ async def ingest(where: Where, paths: Sequence[Path], tags: Mapping[str, TagValu
             open_documents = await _offer_all(target, files, tags, summary, progress)
             if waits:
                 await _watch(target, open_documents, summary, progress)
+            else:
+                for document in open_documents:
+                    summary.count(document.fate)
     _tell(summary, waits=waits)
     return FAILED if summary.failures else OK
 
 
 async def _offer_all(
     target: Target, files: Sequence[SourceFile], tags: Mapping[str, TagValue], summary: Summary, progress: Progress
-) -> dict[str, str]:
-    """Hand over all files; return document id → name of those that are to be indexed."""
-    task = progress.add_task("taking in", total=len(files))
-    waiting: dict[str, str] = {}
+) -> list[TakenIn]:
+    """Hand over all files; return what was taken in. Unchanged documents too: they may have been interrupted."""
+    task = progress.add_task("taking in", total=len(files), note="")
+    taken: list[TakenIn] = []
     for file in files:
         try:
             offered = await target.offer(file, tags)
@@ -73,21 +85,19 @@ async def _offer_all(
         except (LightRAGError, OSError) as error:
             summary.fail(file.name, str(error))
         else:
-            summary.count(offered.outcome)
-            # An unchanged document may have been interrupted before: it is waited for as well.
-            waiting[offered.doc_id] = file.name
+            taken.append(TakenIn(offered.doc_id, file.name, offered.outcome))
         progress.advance(task)
-    return waiting
+    return taken
 
 
-async def _watch(target: Target, documents: Mapping[str, str], summary: Summary, progress: Progress) -> None:
+async def _watch(target: Target, documents: Sequence[TakenIn], summary: Summary, progress: Progress) -> None:
     """Wait until all documents are processed or failed."""
-    docs = progress.add_task("documents", total=len(documents))
-    chunks = progress.add_task("chunks", total=None)
+    docs = progress.add_task("documents", total=len(documents), note="")
+    chunks = progress.add_task("chunks", total=None, note="")
     waiting = deque(documents)
     while waiting:
         # Documents end in about their order, so looking at the first ones is enough.
-        while waiting and await _note_if_final(target, waiting[0], documents[waiting[0]], summary):
+        while waiting and await _note_if_final(target, waiting[0], summary):
             waiting.popleft()
             progress.advance(docs)
         work = await target.work()
@@ -97,21 +107,22 @@ async def _watch(target: Target, documents: Mapping[str, str], summary: Summary,
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _note_if_final(target: Target, doc_id: str, name: str, summary: Summary) -> bool:
-    state = await target.state(doc_id)
+async def _note_if_final(target: Target, document: TakenIn, summary: Summary) -> bool:
+    state = await target.state(document.doc_id)
     if not state.is_final:
         return False
     if state.status == "failed":
-        summary.fail(name, state.error or "no reason was recorded")
+        summary.fail(document.name, state.error or "no reason was recorded")
     else:
+        summary.count(document.fate)
         summary.chunks += state.chunks
         if state.failed_chunks:
-            summary.incomplete.append((name, state.failed_chunks))
+            summary.incomplete.append((document.name, state.failed_chunks))
     return True
 
 
 @contextlib.contextmanager
-def _progress():  # type: ignore[no-untyped-def]
+def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (

@@ -80,23 +80,23 @@ async def search(where: Where, question: Question, *, explains: bool, as_json: b
 
 
 def _passages(chunks: Sequence[Mapping[str, Any]], *, explains: bool) -> Any:
+    """Return a table; when it explains, with a column of ranks for each list that found anything."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_lines=False)
-    for heading in ("#", "document", "where"):
-        table.add_column(heading, overflow="fold")
-    if explains:
-        table.add_column("score", justify="right")
-        table.add_column("found by (list: rank, score)", overflow="fold")
-    table.add_column("passage", overflow="fold", ratio=1)
+    lists = list(dict.fromkeys(item["list"] for chunk in chunks for item in chunk.get("found_by", [])))
+    table = Table(show_lines=explains, caption="score, and rank (score) in each list" if explains else None)
+    for heading in ["#", "score", *lists] if explains else ["#"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("passage", overflow="fold")
     for rank, chunk in enumerate(chunks, start=1):
-        row = [str(rank), chunk["file_path"], place(chunk)]
+        row = [str(rank)]
         if explains:
-            lists = [f"{item['list']}: {item['rank']}, {item['score']:.3g}" for item in chunk.get("found_by", [])]
-            row += [f"{chunk['score']:.3g}", "\n".join(lists) or "-"]
+            found = {item["list"]: f"{item['rank']} ({item['score']:.2g})" for item in chunk.get("found_by", [])}
+            row += [f"{chunk['score']:.3g}", *(found.get(name, "-") for name in lists)]
+        passage = Text(f"{chunk['file_path']}, {place(chunk)}\n", "bold").append(_snippet(chunk["content"]), "not bold")
         # Text, not markup: documents may hold square brackets.
-        table.add_row(*(Text(cell) for cell in [*row, _snippet(chunk["content"])]))
+        table.add_row(*(Text(cell) for cell in row), passage)
     return table
 
 
