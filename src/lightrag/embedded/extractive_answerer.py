@@ -26,15 +26,28 @@ MAX_QUOTED_CHARS = 1200
 MAX_SENTENCE_CHARS = 500
 MIN_SENTENCE_CHARS = 20
 MIN_CJK_CHARS = 6
-LIKENESS_WEIGHT, WORDS_WEIGHT, RANK_WEIGHT = 0.6, 0.35, 0.05
-MIN_LIKENESS = 0.3
-"""Cosine from which a sentence fits a question though it shares no words."""
-MIN_COVERAGE = 0.4
-"""Share of the question's words, weighted by rarity, from which a sentence fits whatever its cosine."""
 KEPT_SHARE = 0.65
 """A quotation scores at least this share of the best."""
 REPETITION = 0.85
 """Cosine or word overlap from which two sentences say the same."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Measure:
+    """How cosine, shared words and the chunk's rank add up, and which of the first two makes a sentence fit."""
+
+    likeness: float
+    words: float
+    rank: float
+    enough_likeness: float
+    """Cosine from which a sentence fits a question though it shares no words."""
+    enough_words: float
+    """Share of the question's words, weighted by rarity, from which a sentence fits whatever its cosine."""
+
+
+LATIN = _Measure(0.6, 0.35, 0.05, enough_likeness=0.3, enough_words=0.4)
+OTHER = _Measure(0.25, 0.7, 0.05, enough_likeness=1.1, enough_words=0.25)
+"""For questions in other scripts, which an English embedding model hardly tells apart: words decide."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class ExtractiveAnswerer:
         phrases = phrases_for(question)
         candidates = await asyncio.to_thread(_candidates, question, chunks)
         likeness, likeness_among = await self._compare(question, candidates)
-        chosen = _choose(candidates, likeness, likeness_among)
+        chosen = _choose(candidates, _measure_for(question), likeness, likeness_among)
         if not chosen:
             return f"{phrases.nothing}\n\n_{phrases.note}_"
         quotes = "\n".join(f"- {item.text} [{item.reference_id}]" for item in _in_reading_order(chosen))
@@ -108,16 +121,24 @@ def _candidates(question: str, chunks: Sequence[RankedChunk]) -> list[_Candidate
     return scored[:MAX_EMBEDDED]
 
 
-def _choose(candidates: Sequence[_Candidate], likeness: FloatArray, among: FloatArray) -> list[_Candidate]:
+def _measure_for(question: str) -> _Measure:
+    letters = [letter for letter in question if letter.isalpha()]
+    latin = sum(letter < "\u0250" for letter in letters)
+    return LATIN if latin * 2 >= len(letters) else OTHER
+
+
+def _choose(
+    candidates: Sequence[_Candidate], measure: _Measure, likeness: FloatArray, among: FloatArray
+) -> list[_Candidate]:
     """Return the sentences to quote, best first: those that fit, none saying what another has said."""
     scores = [
-        LIKENESS_WEIGHT * float(like) + WORDS_WEIGHT * item.coverage + RANK_WEIGHT / (1 + item.chunk_rank)
+        measure.likeness * float(like) + measure.words * item.coverage + measure.rank / (1 + item.chunk_rank)
         for item, like in zip(candidates, likeness, strict=True)
     ]
     fitting = [
         index
         for index, item in enumerate(candidates)
-        if likeness[index] >= MIN_LIKENESS or item.coverage >= MIN_COVERAGE
+        if likeness[index] >= measure.enough_likeness or item.coverage >= measure.enough_words
     ]
     fitting.sort(key=lambda index: (-scores[index], candidates[index].place))
     chosen: list[int] = []

@@ -99,7 +99,8 @@ def is_name(name: str) -> bool:
     if len(name) < 2:
         return False
     folded = name.casefold()
-    if folded in _NO_NAMES:
+    # WHO and US are names; who and us are not.
+    if folded in _NO_NAMES and not (name.isupper() and folded in ENGLISH.openers):
         return False
     words = folded.split()
     return len(words) <= MAX_WORDS and not all(word.rstrip(".,").isdigit() or word in CALENDAR for word in words)
@@ -126,7 +127,9 @@ def _names_of_run(run: str, start: int, opens: bool, shouted: bool, grammar: Gra
     words = run.split()
     refused = grammar.openers if opens else grammar.articles
     dropped = 0
-    while dropped < len(words) and words[dropped].casefold() in refused:
+    while (
+        dropped < len(words) and words[dropped].casefold() in refused and (shouted or not _is_acronym(words[dropped]))
+    ):
         dropped += 1
     while dropped < len(words) and words[dropped].islower():
         dropped += 1
@@ -138,6 +141,10 @@ def _names_of_run(run: str, start: int, opens: bool, shouted: bool, grammar: Gra
         position = start + (run.index(words[dropped], len(words[dropped - 1])) if dropped else 0)
         alone = opens and kept == 1 and not dropped and not _has_form(name)
         yield Found(position, start + len(run), name, None, alone)
+
+
+def _is_acronym(word: str) -> bool:
+    return len(word) > 1 and word.isupper()
 
 
 def _has_form(word: str) -> bool:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from lightrag.embedded.key_phrases import key_phrases
-from lightrag.embedded.lexicon import GENERIC, MODIFIERS, grammar_of
+from lightrag.embedded.lexicon import ENGLISH, GENERIC, MODIFIERS, grammar_of
 from lightrag.embedded.name_types import TypeVotes
 from lightrag.embedded.names import Found, clean_name, find_names
 from lightrag.embedded.uncased import finder_for
@@ -27,6 +27,7 @@ MAX_RELATIONS = 160
 MAX_NAMES_PER_SENTENCE = 12
 MAX_DESCRIPTION_CHARS = 300
 MAX_TITLE_CHARS = 100
+MAX_TITLE_WORDS = 14
 CHARS_PER_NAME = 200
 """A passage with fewer names is described by key phrases as well."""
 MAX_KEYWORDS = 4
@@ -89,12 +90,12 @@ def _read(text: str) -> tuple[list[_Sentence], str | None]:
     found: list[_Sentence] = []
     title = None
     for start, end in sentences(text):
-        sentence = text[start:end]
+        sentence = text[start:end].replace("\n", " ")
         names = find_names(sentence, grammar)
         if find is not None:
             names = _merged(find(sentence), names)
         if not found:
-            title = _title(sentence, text[end : end + 2])
+            title = _title(sentence, text[end : end + 1])
             if title is not None:
                 names = [item for item in names if not item.opens]
         found.append(_Sentence(sentence, names))
@@ -108,12 +109,15 @@ def _read(text: str) -> tuple[list[_Sentence], str | None]:
 
 def _title(line: str, behind: str) -> str | None:
     """Return the name that a first line is, where it looks like a title and not like a sentence."""
-    if not behind.startswith("\n") and not line.startswith("#"):
+    if behind != "\n" and not line.startswith("#"):
         return None
     name = line.strip("#*_= \t").rstrip(":")
-    if not 2 <= len(name) <= MAX_TITLE_CHARS or "\n" in name or name[-1] in ".!?;,。！？；，":
+    if not 2 <= len(name) <= MAX_TITLE_CHARS or name[-1] in ".!?;,。！？；，":
         return None
-    if not (name[0].isupper() or name[0].isdigit() or is_cjk(name[0])) or len(name.split()) > 14:
+    if not (name[0].isupper() or name[0].isdigit() or is_cjk(name[0])) or len(name.split()) > MAX_TITLE_WORDS:
+        return None
+    if name.rpartition(" ")[2] in ENGLISH.openers:
+        # A line that was broken by width.
         return None
     return clean_name(name) or None
 
