@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -134,13 +135,30 @@ async def test_closing_in_a_transaction_rolls_it_back(tmp_path: Path) -> None:
     await storage.close()
 
 
-async def test_a_step_that_fails_leaves_the_transaction_usable(storage: SQLiteStorage) -> None:
+async def test_a_step_that_is_refused_leaves_the_transaction_usable(storage: SQLiteStorage) -> None:
     async with storage.transaction() as work:
         await work.kv(Namespace.META).put({"a": {}})
         with pytest.raises(TypeError):
             await work.kv(Namespace.META).put({"b": {}, "c": {"bad": object()}})
         await work.kv(Namespace.META).put({"d": {}})
     assert await storage.kv(Namespace.META).scan() == [("a", {}), ("d", {})]
+
+
+async def test_a_step_that_fails_half_way_undoes_the_transaction(storage: SQLiteStorage) -> None:
+    async def block() -> None:
+        async with storage.transaction() as work:
+            await work.kv(Namespace.META).put({"a": {}})
+            with pytest.raises(InvalidInput):
+                await work.graph.put_mentions(
+                    [entity_mention("A", "c")], [relation_mention(("A", "B"), "c", weight=nan)]
+                )
+            with pytest.raises(StorageUnavailable, match="rolled back"):
+                await work.kv(Namespace.META).put({"b": {}})
+
+    with pytest.raises(StorageUnavailable, match="rolled back"):
+        await block()
+    assert await storage.kv(Namespace.META).count() == 0
+    assert await storage.graph.scan_mention_keys() == []
 
 
 async def test_a_transaction_cannot_be_used_after_its_end(storage: SQLiteStorage) -> None:

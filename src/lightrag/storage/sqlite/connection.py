@@ -11,6 +11,9 @@ from lightrag.errors import StorageUnavailable
 BUSY_SECONDS = 20.0
 """How long a writer waits for another process's transaction."""
 
+_LOG_PAGES = 8192
+"""The log goes into the file when it has so many pages (32 MiB): pages that change often are then written once."""
+
 
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Open the file for reading and writing, creating it where it is missing; every commit is durable."""
@@ -23,7 +26,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             )
         conn.execute("PRAGMA synchronous = FULL")
         conn.execute("PRAGMA cache_size = -32768")
-        conn.execute("PRAGMA wal_autocheckpoint = 2000")
+        conn.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         conn.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
         conn.close()

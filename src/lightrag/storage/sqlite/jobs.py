@@ -45,6 +45,10 @@ class Job(Generic[T]):
         """Make `error` the outcome."""
         self._error = error
 
+    def reset(self) -> None:
+        """Forget the outcome, to run again."""
+        self._result, self._error = None, None
+
     def _settle(self) -> None:
         if self.future.done():
             return
