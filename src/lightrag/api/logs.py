@@ -48,7 +48,7 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     # Requests are logged by our own middleware; libraries tell of every connection at INFO.
     logging.getLogger("uvicorn.access").disabled = True
-    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "openai", "asyncio"):
+    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
