@@ -113,6 +113,7 @@ class ModelServer:
     `tps`: tokens (of four characters) per second afterwards, 0 for all at once. `dimension`: length of embeddings.
     `context_tokens`: longer prompts and texts are refused (400). `api_key`: other keys are refused (401).
     `rejects`: request fields that are refused by name (400). `models`: when given, other models are refused (404).
+    `react`: told path and body of every model call, returns how to react to it, or None to answer normally.
     `fail_every`: every n-th chat call answers 429 or 500 in turn. `record`: keep requests for inspection.
     """
 
@@ -129,6 +130,7 @@ class ModelServer:
         api_key: str | None = None,
         rejects: Iterable[str] = (),
         models: Sequence[str] = (),
+        react: Callable[[str, JsonBody], Reaction | None] | None = None,
         fail_every: int = 0,
         record: bool = True,
     ) -> None:
@@ -140,7 +142,7 @@ class ModelServer:
         self._latency, self._tps, self._dimension = latency, tps, dimension
         self._embed_latency = latency if embed_latency is None else embed_latency
         self._context_tokens, self._api_key, self._models = context_tokens, api_key, tuple(models)
-        self._fail_every, self._record = fail_every, record
+        self._react, self._fail_every, self._record = react, fail_every, record
         self._script: deque[Reaction | None] = deque()
         self._counts: Counter[str] = Counter()
         self._busy = 0.0
@@ -278,6 +280,8 @@ class ModelServer:
             self._counts["chat_peak"] = max(self._counts["chat_peak"], self._chat_active)
         try:
             reaction = self._script.popleft() if self._script else None
+            if reaction is None and self._react is not None:
+                reaction = self._react(path, body)
             reaction = reaction or self._refusal(scope, body, embedding)
             latency = self._embed_latency if embedding else self._latency
             if delay := reaction.delay if reaction is not None and reaction.delay else latency:
