@@ -71,6 +71,7 @@ def parse(arguments: list[str] | None = None) -> Plan:
     )
     parser.add_argument("--large-documents", type=int, default=2000, help="size of the large corpus (full runs)")
     parser.add_argument("--out", type=Path, default=Path("bench-results.json"), help="where the figures go")
+    parser.set_defaults(full=False)
     plan = parser.parse_args(arguments, namespace=Plan())
     if unknown := set(plan.only.split(",")) - set(MEASURES):
         parser.error(f"--only: unknown measures {', '.join(sorted(unknown))}; choose from {', '.join(MEASURES)}")

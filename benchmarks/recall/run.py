@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from lightrag.embedded.nlp_extractor import NLPExtractor
 
 from lightrag.embedded.minilm import MiniLMEmbedder
+from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.indexing.contributions import ExtractedChunk, Folder, add_chunks, add_extractions
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation, text_hash
