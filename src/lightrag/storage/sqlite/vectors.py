@@ -170,8 +170,11 @@ class SQLiteVectors:
         for start in range(0, len(ids), _SCORED_AT_ONCE):
             for marks, part in in_lists(ids[start : start + _SCORED_AT_ONCE].tolist()):
                 keys, vectors = self._rows(conn, f"id IN ({marks})", part)
-                scores = (vectors @ unit).clip(-1.0, 1.0).tolist()
-                hits += [Hit(key, score) for key, score in zip(keys, scores, strict=True) if score >= threshold]
+                scores = (vectors @ unit).clip(-1.0, 1.0)
+                # Ties with the last that fits are kept, for keys decide.
+                least = np.partition(scores, len(scores) - top_k)[-top_k] if top_k < len(scores) else -1.0
+                places = np.flatnonzero(scores >= max(threshold, least)).tolist()
+                hits += [Hit(keys[place], float(scores[place])) for place in places]
             hits.sort(key=lambda hit: (-hit.score, hit.key))
             del hits[top_k:]
         return hits
