@@ -89,7 +89,7 @@ async def measure(product: Product, plan: Plan, command: tuple[str, ...], *, lar
             result["queries"] = await measures.queries(server, corpus, count, "small")
             _say(product, "queries", result["queries"])
     if "slots" in chosen:
-        mixes = measures.document_mixes(corpus, chunks=120 if plan.full else 60)
+        mixes = measures.document_mixes(corpus, chunks=120)
         result["slots"] = {}
         for mix, documents in mixes.items():
             if plan.full or mix == "mixed":
