@@ -99,6 +99,16 @@ def test_the_first_line_is_an_entity_where_it_is_a_title() -> None:
     assert "It was late." not in names("It was late.\nThey went home.")
 
 
+def test_the_words_in_brackets_of_a_title_are_no_part_of_the_name() -> None:
+    found = names("Madonna (entertainer)\nShe sang in Detroit.")
+    assert "Madonna" in found
+    assert not any("entertainer" in name for name in found)
+
+
+def test_a_place_in_a_title_is_an_entity_of_its_own() -> None:
+    assert {"Baure, Nigeria", "Nigeria"} <= names("Baure, Nigeria\nIt is a town in the north.")
+
+
 def test_entities_are_described_by_the_sentences_that_mention_them() -> None:
     described = {entity.name: entity.description for entity in extract_text(CURIE).entities}
     assert "Curie shared the Nobel Prize" in described["Henri Becquerel"]

@@ -14,17 +14,20 @@ MAX_WORDS = 10
 # Latin, Greek, Cyrillic, Armenian; Python's patterns know no class of capital letters.
 _CASED_CODES = (*range(0x41, 0x530), *range(0x531, 0x557), *range(0x1E00, 0x2000))
 _UPPER = "".join(chr(code) for code in _CASED_CODES if chr(code).isupper())
-_ABBREVIATED = r"(?:St|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|Lt|Gen|Col|Prof|Sen|Gov|Rev|Capt|Sgt)\."
-_CAPITAL = (
-    rf"(?:{_ABBREVIATED}|[{_UPPER}]\.(?:[{_UPPER}]\.)*|[{_UPPER}]\w*(?:['’.&-]\w+)*"
-    rf"|(?:[dlDL]['’]|al-|el-|[a-z])[{_UPPER}]\w+)"
-)
+_SHORT_FORMS = "St Mt Ft Dr Mr Mrs Ms Jr Sr Lt Gen Col Prof Sen Gov Rev Capt Sgt"
+_SHORT = "|".join(rf"(?<=\b{word})" for word in _SHORT_FORMS.split())
+_REST = rf"(?:\.(?:[{_UPPER}]\.)*|\w*(?:['’.&-]\w+)*(?:(?:{_SHORT})\.)?)"
+_CAPITAL = rf"(?:[{_UPPER}]{_REST}|(?:[dl]['’]|al-|el-|[a-z])[{_UPPER}]\w+)"
 _LINK = (
     r"(?:of the|of|de la|de los|de las|de|del|della|di|da|do|dos|du|des|la|le|van der|van den|van de|van|von der|von"
     r"|zu|den|der|ter|bin|ibn|al|el|for the|&)"
 )
 _NUMBER = r"(?:[ \t]+(?:\d{1,4}|[IVX]+)(?![\w.,]*\d))?"
-_NAME = re.compile(rf"(?<!\w){_CAPITAL}(?:[ \t]+(?:{_LINK}[ \t]+)?{_CAPITAL})*{_NUMBER}")
+_MORE = rf"(?:[ \t]+(?:{_LINK}[ \t]+)?{_CAPITAL})*{_NUMBER}"
+# Nearly all names begin with a capital, and a pattern that begins with a class of letters is searched much faster.
+_NAME = re.compile(rf"[{_UPPER}](?<!\w.){_REST}{_MORE}")
+_INNER = re.compile(rf"[a-z'’-][{_UPPER}]")
+_NAME_OF_ANY_FORM = re.compile(rf"(?<!\w){_CAPITAL}{_MORE}")
 _QUOTED = re.compile(
     r"(?:“([^”\n]{2,80})”|\"([^\"\n]{2,80})\"|``([^'`\n]{2,80})''|«\s?([^»\n]{2,80})»|„([^“”\n]{2,80})[“”])"
 )
@@ -71,7 +74,8 @@ def find_names(sentence: str, grammar: Grammar = ENGLISH) -> list[Found]:
     opening = first.start() if first else 0
     shouted = sentence.isupper()
     taken = [(item.start, item.end) for item in found]
-    for run in _NAME.finditer(sentence):
+    pattern = _NAME_OF_ANY_FORM if _INNER.search(sentence) else _NAME
+    for run in pattern.finditer(sentence):
         start, end = run.span()
         if not (taken and any(begin < end and start < until for begin, until in taken)):
             found.extend(_names_of_run(run[0], start, start <= opening, shouted, grammar))
@@ -118,7 +122,7 @@ def _quoted(sentence: str) -> Iterator[Found]:
 
 def _names_of_run(run: str, start: int, opens: bool, shouted: bool, grammar: Grammar) -> Iterator[Found]:
     """Yield the names in a run of capitalised words, without the words that only open a sentence or phrase."""
-    owner = _OWNER.search(run)
+    owner = _OWNER.search(run) if "'" in run or "’" in run else None
     if owner is not None and owner.start() > 0:
         # Monakow's Institute of Anatomy is two names, St. Mary's Church is one.
         yield from _names_of_run(run[: owner.start()], start, opens, shouted, grammar)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -31,6 +32,9 @@ MAX_TITLE_WORDS = 14
 CHARS_PER_NAME = 200
 """A passage with fewer names is described by key phrases as well."""
 MAX_KEYWORDS = 4
+
+
+_PARENTHESIS = re.compile(r"\s*\([^()]*\)$")
 
 
 @dataclasses.dataclass(slots=True)
@@ -119,7 +123,8 @@ def _title(line: str, behind: str) -> str | None:
     if name.rpartition(" ")[2] in ENGLISH.openers:
         # A line that was broken by width.
         return None
-    return clean_name(name) or None
+    # Madonna (entertainer) is called Madonna wherever else it is spoken of.
+    return clean_name(_PARENTHESIS.sub("", name)) or clean_name(name) or None
 
 
 def _merged(first: Sequence[Found], second: Iterable[Found]) -> list[Found]:
@@ -137,7 +142,12 @@ def _spellings(found: Sequence[_Sentence], title: str | None) -> dict[str, str]:
     longer: dict[str, set[str]] = {}
     for name in (*sure, *((title,) if title else ())):
         words = name.split()
-        if 2 <= len(words) <= 4 and all(word[0].isupper() for word in words) and words[0].casefold() not in MODIFIERS:
+        if (
+            2 <= len(words) <= 4
+            and "," not in name
+            and all(word[0].isupper() for word in words)
+            and words[0].casefold() not in MODIFIERS
+        ):
             for word in (words[0], words[-1]):
                 longer.setdefault(word, set()).add(name)
         elif len(words) > 2 and words[1] == "of":
