@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from lightrag.errors import StorageMismatch
 from lightrag.retrieval.filters import Scope
 from lightrag.retrieval.fusion import DEPTH
 from lightrag.storage.contracts import Hit, Storage, VectorKind
@@ -17,14 +18,14 @@ from lightrag.types import Mode
 
 Vector = npt.NDArray[np.float32]
 
-DENSE, LEXICAL, ENTITIES, RELATIONS, FACTS = "dense", "lexical", "entities", "relations", "facts"
+DENSE, LEXICAL, ENTITIES, RELATIONS = "dense", "lexical", "entities", "relations"
 
 LISTS_OF_MODE: Mapping[Mode, frozenset[str]] = {
     "naive": frozenset({DENSE}),
     "local": frozenset({DENSE, ENTITIES}),
     "global": frozenset({DENSE, RELATIONS}),
     "hybrid": frozenset({DENSE, ENTITIES, RELATIONS}),
-    "mix": frozenset({DENSE, LEXICAL, ENTITIES, RELATIONS, FACTS}),
+    "mix": frozenset({DENSE, LEXICAL, ENTITIES, RELATIONS}),
     "bypass": frozenset(),
 }
 """Which lists a mode consults. Modes of the graph use the dense list only to order the chunks that the graph names."""
@@ -40,6 +41,17 @@ class QueryVectors:
     high: Vector
     """Themes: compared with relations."""
 
+    @classmethod
+    def of(cls, mode: Mode, question: Vector, low: Vector, high: Vector) -> QueryVectors:
+        """Choose what is compared with relations: the themes, and in `mix` the question with its themes.
+
+        The walk starts best at what is near the question itself; one search for both is half the cost of two.
+        """
+        if mode != "mix" or high is question:
+            return cls(question, low, high)
+        both = question + high
+        return cls(question, low, both / max(float(np.linalg.norm(both)), 1e-9))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Candidates:
@@ -52,9 +64,7 @@ class Candidates:
     entities: Sequence[Hit] = ()
     """Entities near the low-level keywords."""
     relations: Sequence[Hit] = ()
-    """Relations near the high-level keywords."""
-    facts: Sequence[Hit] = ()
-    """Relations near the question itself."""
+    """Relations near the high-level keywords, in `mix` near the question too."""
 
 
 class CandidateFinder:
@@ -70,45 +80,34 @@ class CandidateFinder:
         """Consult the lists of a mode at once. Raises `StorageError`."""
         lists = LISTS_OF_MODE[mode]
         chunk_ids = None if scope is None else scope.chunk_ids
-        dense, lexical, entities, (relations, facts) = await asyncio.gather(
-            self._near(VectorKind.CHUNKS, [vectors.question], max(chunk_top_k, DEPTH), chunk_ids),
+        names = None if scope is None else scope.names
+        pairs = None if scope is None else scope.relation_keys
+        dense, lexical, entities, relations = await asyncio.gather(
+            self._near(VectorKind.CHUNKS, vectors.question, max(chunk_top_k, DEPTH), chunk_ids),
             self._lexical(question, chunk_ids) if LEXICAL in lists else _nothing(),
-            self._near(VectorKind.ENTITIES, [vectors.low], top_k, None if scope is None else scope.names)
-            if ENTITIES in lists
-            else _nothing(),
-            self._relations(lists, vectors, top_k, scope),
+            self._near(VectorKind.ENTITIES, vectors.low, top_k, names) if ENTITIES in lists else _nothing(),
+            self._near(VectorKind.RELATIONS, vectors.high, top_k, pairs) if RELATIONS in lists else _nothing(),
         )
-        return Candidates(dense[0], lexical[0], entities[0], relations, facts)
+        return Candidates(dense, lexical, entities, relations)
 
-    async def _near(
-        self, kind: VectorKind, queries: Sequence[Vector], top_k: int, within: Collection[str] | None
-    ) -> Sequence[Sequence[Hit]]:
+    async def _near(self, kind: VectorKind, query: Vector, top_k: int, within: Collection[str] | None) -> Sequence[Hit]:
         if within is not None and not within:
-            return [[] for _ in queries]
-        return await self._storage.vectors(kind).search(
-            np.stack(queries), top_k, threshold=self._threshold, within=within
-        )
+            return []
+        store = self._storage.vectors(kind)
+        try:
+            return (await store.search(query[None], top_k, threshold=self._threshold, within=within))[0]
+        except StorageMismatch:
+            # Before the first vector is stored no length is fixed, and there is nothing to find.
+            if await store.count():
+                raise
+            return []
 
-    async def _lexical(self, question: str, within: Collection[str] | None) -> Sequence[Sequence[Hit]]:
+    async def _lexical(self, question: str, within: Collection[str] | None) -> Sequence[Hit]:
         terms = query_terms(question)
         if self._storage.lexical is None or not terms or (within is not None and not within):
-            return [[]]
-        return [await self._storage.lexical.search(terms, DEPTH, within=within)]
-
-    async def _relations(
-        self, lists: Collection[str], vectors: QueryVectors, top_k: int, scope: Scope | None
-    ) -> tuple[Sequence[Hit], Sequence[Hit]]:
-        within = None if scope is None else scope.relation_keys
-        if RELATIONS not in lists:
-            return [], []
-        if FACTS not in lists:
-            return (await self._near(VectorKind.RELATIONS, [vectors.high], top_k, within))[0], []
-        depth = max(top_k, DEPTH)
-        # Without keywords of their own both searches are the same one.
-        queries = [vectors.question] if vectors.high is vectors.question else [vectors.high, vectors.question]
-        found = await self._near(VectorKind.RELATIONS, queries, depth, within)
-        return found[0][:top_k], found[-1]
+            return []
+        return await self._storage.lexical.search(terms, DEPTH, within=within)
 
 
-async def _nothing() -> Sequence[Sequence[Hit]]:
-    return [[]]
+async def _nothing() -> Sequence[Hit]:
+    return []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
+
+import orjson
 
 from lightrag.types import UNKNOWN_SOURCE, Chunk, Entity, RankedChunk, Reference, Relation, Retrieved
 
@@ -61,4 +62,4 @@ def context_text(retrieved: Retrieved) -> str:
 
 
 def _json(row: dict[str, str]) -> str:
-    return json.dumps(row, ensure_ascii=False)
+    return orjson.dumps(row).decode()

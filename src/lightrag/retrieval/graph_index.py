@@ -107,7 +107,8 @@ class _Mirror:
         self._by_key: dict[str, list[int]] = {}
         self._entity_of_id: dict[int, int] = {}
         self._chunk_of_id: dict[int, int] = {}
-        self._weights: dict[tuple[int, int], float] = {}
+        self._relations: dict[tuple[int, int], float] = {}
+        self._twins: dict[tuple[int, int], float] = {}
         self._base = Part.of(_PAIRS, _PAIRS, _WEIGHTS)
         self._base_mentions = _PAIRS
         self._patch_mentions = _Growing()
@@ -136,7 +137,7 @@ class _Mirror:
         self._add_entities(changes)
         self._add_chunks(changes)
         for (one, other), weight in zip(changes.relations.tolist(), changes.relation_weights.tolist(), strict=True):
-            self._set_weight(self._entity_of_id[one], self._entity_of_id[other], weight)
+            self._weigh(self._relations, self._entity_of_id[one], self._entity_of_id[other], weight)
         if self.wants_sorting(0) or not self._base_size:
             self._sort()
 
@@ -164,7 +165,7 @@ class _Mirror:
         for one, other in pairs.tolist():
             ends = self._entity_of_id.get(one), self._entity_of_id.get(other)
             if ends[0] is not None and ends[1] is not None:
-                self._set_weight(ends[0], ends[1], 0.0)
+                self._weigh(self._relations, ends[0], ends[1], 0.0)
 
     def _hide_chunks(self, ids: Iterable[int]) -> None:
         places = [place for place in (self._chunk_of_id.pop(one, None) for one in ids) if place is not None]
@@ -185,10 +186,10 @@ class _Mirror:
             was_first = twins[0] == place
             twins.remove(place)
             for twin in twins if was_first else twins[:1]:
-                self._set_weight(place, twin, 0.0)
+                self._weigh(self._twins, place, twin, 0.0)
             if was_first:
                 for twin in twins[1:]:
-                    self._set_weight(twins[0], twin, TWIN_WEIGHT)
+                    self._weigh(self._twins, twins[0], twin, TWIN_WEIGHT)
 
     def _add_entities(self, changes: GraphChanges) -> None:
         for one, name in changes.entities:
@@ -200,7 +201,7 @@ class _Mirror:
             self._entity_of_id[one] = place
             twins = self._by_key.setdefault(spelling(name), [])
             for twin in twins[:1]:
-                self._set_weight(twin, place, TWIN_WEIGHT)
+                self._weigh(self._twins, twin, place, TWIN_WEIGHT)
             twins.append(place)
 
     def _add_chunks(self, changes: GraphChanges) -> None:
@@ -219,13 +220,11 @@ class _Mirror:
             places = [(entity_of[entity], chunk_of[chunk]) for entity, chunk in changes.mentions.tolist()]
             self._patch_mentions.add(np.asarray(places, np.int64))
 
-    def _set_weight(self, one: int, other: int, weight: float) -> None:
+    def _weigh(self, edges: dict[tuple[int, int], float], one: int, other: int, weight: float) -> None:
         ends = (one, other) if one < other else (other, one)
-        before = self._weights.get(ends, 0.0)
+        before = edges.pop(ends, 0.0)
         if weight:
-            self._weights[ends] = weight
-        else:
-            self._weights.pop(ends, None)
+            edges[ends] = weight
         if weight != before:
             self._patch_relations.append(ends)
             self._patch_weights.append(weight - before)
@@ -234,8 +233,8 @@ class _Mirror:
         """Join the overlay with the base. Indices stay as they are, so that older states stay valid."""
         mentions = np.concatenate((self._base_mentions, self._patch_mentions.joined()))
         mentions = mentions[self._shown[mentions[:, 1]] > 0] if len(mentions) else _PAIRS
-        relations = np.asarray(list(self._weights), np.int64).reshape(-1, 2)
-        weights = np.fromiter(self._weights.values(), np.float32, len(self._weights))
+        relations = np.asarray([*self._relations, *self._twins], np.int64).reshape(-1, 2)
+        weights = np.asarray([*self._relations.values(), *self._twins.values()], np.float32)
         self._base = Part.of(mentions, relations, weights)
         self._base_mentions = mentions
         self._base_size = len(mentions) + len(relations)

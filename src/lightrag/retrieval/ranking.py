@@ -51,10 +51,12 @@ class GraphRanking:
         chunk_seeds = np.zeros(graph.chunk_count, np.float32)
         self._own: dict[str, float] = {}
         for key, weight in self._seeds.items():
-            self._own[key] = rules.own_share * weight * scale
             index = graph.chunk(key)
             if index is not None:
                 chunk_seeds[index] = weight * scale
+            # A chunk that is not in the graph (yet) ranks as one whose entities nobody else mentions.
+            returning = 0.0 if index is not None else rules.loner_return
+            self._own[key] = (rules.own_share + returning) * weight * scale
         self._walked: Walked = walk(ways, entity_seeds * np.float32(scale), chunk_seeds, rules)
 
     def chunks(self, limit: int) -> list[RankedKey]:
@@ -95,8 +97,10 @@ class GraphRanking:
     def _ranked(self, pool: FloatArray, limit: int, own: Mapping[str, float]) -> list[RankedKey]:
         graph = self._ways.graph
         arrived = self._walked.arrived * (pool > 0)
-        reached = np.argsort(-arrived, kind="stable")[: limit + len(own)]
-        reached = reached[arrived[reached] > 0]
+        reached = np.flatnonzero(arrived)
+        if len(reached) > limit + len(own):
+            reached = reached[np.argpartition(-arrived[reached], limit + len(own))[: limit + len(own)]]
+        reached = reached[np.argsort(-arrived[reached], kind="stable")]
         graph_list = [Hit(graph.chunk_keys[index], float(arrived[index])) for index in reached.tolist()]
         scores = {hit.key: hit.score for hit in graph_list}
         for key, value in own.items():
@@ -108,7 +112,7 @@ class GraphRanking:
 
 def entity_order(candidates: Candidates) -> list[str]:
     """Return the names that a question's lists bring up: found themselves, or ends of found relations."""
-    return interleave([hit.key for hit in candidates.entities], _ends(candidates.relations), _ends(candidates.facts))
+    return interleave([hit.key for hit in candidates.entities], _ends(candidates.relations))
 
 
 def relation_order(edges: Sequence[Pair], candidates: Candidates) -> list[Pair]:
@@ -116,7 +120,6 @@ def relation_order(edges: Sequence[Pair], candidates: Candidates) -> list[Pair]:
     return interleave(
         edges,
         [pair_of_key(hit.key) for hit in candidates.relations],
-        [pair_of_key(hit.key) for hit in candidates.facts],
     )
 
 
@@ -143,12 +146,12 @@ def _entity_seeds(
 ) -> FloatArray:
     """Weigh the entities from which the walk starts.
 
-    Of relations near the question (`mix`) or the keywords (`global`) both ends, of `local` the entities found, and
-    entities that are named. Each is divided by the number of chunks that mention it: what stands everywhere says
+    Both ends of relations that were found, in `local` and `hybrid` the entities that were found, and entities that
+    are named. Each is divided by the number of chunks that mention it: what stands everywhere says
     little about where the answer stands.
     """
     graph = ways.graph
-    relations = candidates.facts if mode == "mix" else candidates.relations
+    relations = candidates.relations
     entities = () if mode == "mix" else candidates.entities
     lists = [
         [

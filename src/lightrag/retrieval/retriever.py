@@ -153,19 +153,21 @@ class Retriever:
         return Retrieved(chunks=chunks, references=references_of(chunks), counts=counts)
 
     async def _with_graph(self, question: str, param: QueryParam, scope: Scope | None) -> Retrieved:
-        found_keywords, ways = await asyncio.gather(
-            find_keywords(question, param, self._keyword_model, self._options.language), self._index.current()
-        )
+        found_keywords = await find_keywords(question, param, self._keyword_model, self._options.language)
         keywords = found_keywords.keywords
-        vectors = await self._vectors(question, found_keywords)
-        candidates = await self._finder.find(param.mode, question, vectors, param.top_k, param.chunk_top_k, scope)
+        vectors = await self._vectors(question, param, found_keywords)
+        candidates, ways = await asyncio.gather(
+            self._finder.find(param.mode, question, vectors, param.top_k, param.chunk_top_k, scope),
+            self._index.current(),
+        )
         ranking = await self._walk(ways, candidates, question, keywords, param, scope)
         wanted = max(param.chunk_top_k, DEPTH)
         ranked = ranking.chunks(wanted) if param.mode == "mix" else []
-        names = entity_order(candidates)[: 2 * param.top_k]
+        most = max(param.top_k, DEPTH)
+        names = entity_order(candidates)[: 2 * most]
         found_names = [hit.key for hit in candidates.entities]
         visible = None if scope is None else scope.pairs
-        pairs = relation_order(ranking.edges_of(found_names, param.top_k, visible), candidates)[: 2 * param.top_k]
+        pairs = relation_order(ranking.edges_of(found_names, most, visible), candidates)[: 2 * most]
         entities, relations, stored = await asyncio.gather(
             self._reader.entities(names, scope), self._reader.relations(pairs, scope), self._stored_chunks(ranked)
         )
@@ -191,14 +193,14 @@ class Retriever:
             },
         )
 
-    async def _vectors(self, question: str, found: FoundKeywords) -> QueryVectors:
+    async def _vectors(self, question: str, param: QueryParam, found: FoundKeywords) -> QueryVectors:
         """Embed the question and its keywords; words picked from the text add nothing to the question itself."""
         keywords = found.keywords
         if found.origin == "text":
             keywords = Keywords()
         low = ", ".join(keywords.low_level) or question
         high = ", ".join(keywords.high_level) or question
-        return QueryVectors(*await self._embedder.vectors([question, low, high]))
+        return QueryVectors.of(param.mode, *await self._embedder.vectors([question, low, high]))
 
     async def _walk(
         self,

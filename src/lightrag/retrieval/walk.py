@@ -39,13 +39,21 @@ class WalkRules:
 
     damping: float = 0.6
     """Share of the mass that moves on at each step; the rest returns to the seeds."""
-    steps: int = 6
+    steps: int = 4
     relation_share: float = 0.2
     """Share of an entity's mass that goes along relations; the rest goes to the chunks that mention it."""
     loner_weight: float = 0.1
     """Weight of an entity that one chunk mentions, against 1 of others, in what a chunk passes on."""
     own_share: float = 0.2
     """How much of a chunk's own seed counts in its rank."""
+
+    @property
+    def loner_return(self) -> float:
+        """What of a seed comes back to a chunk whose entities no other chunk mentions, in the long run.
+
+        Chunk and entities then only pass mass to and fro: x = (1 - d) s + d² x, and d² x arrives.
+        """
+        return self.damping**2 / (1 + self.damping)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
