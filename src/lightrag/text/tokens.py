@@ -130,12 +130,10 @@ def load_tokenizer() -> Tokenizer:
 
 
 def _read_encoding() -> tiktoken.Encoding:
-    ranks: dict[bytes, int] = {}
     table = resources.files(__package__) / "data" / _TABLE
-    with table.open("rb") as compressed, gzip.open(compressed, "rb") as lines:
-        for line in lines:
-            token, _, rank = line.partition(b" ")
-            ranks[a2b_base64(token)] = int(rank)
+    # Unpacked in one go, which is faster than reading lines from the archive.
+    lines = gzip.decompress(table.read_bytes()).splitlines()
+    ranks = {a2b_base64(token): int(rank) for token, rank in map(bytes.split, lines)}
     encoding = tiktoken.Encoding(
         "o200k_base", pat_str=_PATTERN, mergeable_ranks=ranks, special_tokens=_SPECIAL, explicit_n_vocab=None
     )
