@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from lightrag.errors import LightRAGError
 from lightrag.indexing.contributions import chunk_from_row
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
+from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
 from lightrag.llm.contracts import EmbeddingModel
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
@@ -51,15 +52,19 @@ class _Waiting:
 class Vectorizer:
     """Embeds what is offered to it and stores the vectors.
 
-    A vector is stored only if its stale row still names the text that was embedded; where the source changed
-    meanwhile, the row stays and the newer text comes round by itself.
+    What is embedded is what the stale row asks for when its turn comes, in whatever order texts were offered; a vector
+    is stored only if the row still asks for it then. What several documents offer at the same time is embedded once.
     """
 
-    def __init__(self, storage: Storage, embedding: EmbeddingModel, *, batch: int, parallel: int) -> None:
+    def __init__(
+        self, storage: Storage, commits: GroupCommit, embedding: EmbeddingModel, *, batch: int, parallel: int
+    ) -> None:
         self._storage = storage
+        self._commits = commits
         self._embedding = embedding
         self._batch = batch
         self._waiting: dict[StaleKey, _Waiting] = {}
+        self._making: dict[StaleKey, _Waiting] = {}
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(parallel)
         self._running: set[asyncio.Task[None]] = set()
@@ -74,6 +79,10 @@ class Vectorizer:
         """Queue vectors; the ticket tells when they are made."""
         ticket = Ticket(item.key for item in texts)
         for item in texts:
+            making = self._making.get(item.key)
+            if making is not None and making.text == item.text:
+                making.tickets.append(ticket)
+                continue
             known = self._waiting.get(item.key)
             tickets = [*(known.tickets if known else ()), ticket]
             self._waiting[item.key] = _Waiting(item.text, tickets)
@@ -106,6 +115,7 @@ class Vectorizer:
                 if not batch:
                     self._slots.release()
                     continue
+                self._making.update(batch)
                 task = asyncio.create_task(self._make(batch))
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
@@ -117,25 +127,49 @@ class Vectorizer:
     async def _make(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> None:
         failure: LightRAGError | None = None
         try:
-            vectors = await self._embedding.embed([item.text for _, item in batch], purpose="document")
-            if not self._dimension_set:
-                await self._storage.set_dimension(int(vectors.shape[1]))
-                self._dimension_set = True
-            rows = [
-                (key, VectorRow(key.key, text_hash(item.text), vector))
-                for (key, item), vector in zip(batch, vectors, strict=True)
-            ]
-            await self._store(rows)
+            due = await self._due(batch)
+            if due:
+                await self._embed(due)
         except LightRAGError as error:
             failure = error
         finally:
             self._slots.release()
+            for key, item in batch:
+                if self._making.get(key) is item:
+                    del self._making[key]
         for key, item in batch:
             for ticket in item.tickets:
                 ticket.settle(key, failure)
 
-    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]]) -> None:
+    async def _due(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[StaleText]:
+        """Return what is still to be made of a batch: meanwhile vectors may have been made, sources have changed."""
+        # Texts are offered inside transactions that may not have ended; one of our own waits for those.
         async with self._storage.transaction() as tx:
+            stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in batch])
+            wanted = {key: str(stale[str(key)].get("hash")) for key, _ in batch if str(key) in stale}
+            outdated = {
+                key: item
+                for key, item in batch
+                if key in wanted and wanted[key] != text_hash(item.text) and key not in self._waiting
+            }
+            for current in await texts_of(tx, list(outdated)):
+                outdated[current.key].text = current.text
+        return [StaleText(key, item.text) for key, item in batch if wanted.get(key) == text_hash(item.text)]
+
+    async def _embed(self, due: Sequence[StaleText]) -> None:
+        vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+        if not self._dimension_set:
+            await self._storage.set_dimension(int(vectors.shape[1]))
+            self._dimension_set = True
+        await self._store(
+            [
+                (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
+                for item, vector in zip(due, vectors, strict=True)
+            ]
+        )
+
+    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]]) -> None:
+        async def store(tx: Storage) -> None:
             stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in rows])
             current = [(key, row) for key, row in rows if stale.get(str(key), {}).get("hash") == row.content_hash]
             for kind, collection in VECTOR_KINDS.items():
@@ -143,6 +177,8 @@ class Vectorizer:
                 if fresh:
                     await tx.vectors(collection).put(fresh)
             await tx.kv(Namespace.STALE).delete([str(key) for key, _ in current])
+
+        await self._commits.run(store)
 
 
 async def texts_of(storage: Storage, keys: Sequence[StaleKey]) -> list[StaleText]:
