@@ -23,6 +23,7 @@ from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
+from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, read_manifest
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
@@ -121,12 +122,18 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
     scan = FolderScan(storage, input_dir, SUPPORTED_SUFFIXES, progress)
     embedding = settings.embedding
     is_local = models.embedding.facts.binding == EMBEDDED
+    commits = GroupCommit(storage)
     vectorizer = Vectorizer(
-        storage, models.embedding, batch=64 if is_local else 4 * embedding.batch_num, parallel=1 if is_local else 2
+        storage,
+        commits,
+        models.embedding,
+        batch=64 if is_local else 4 * embedding.batch_num,
+        parallel=1 if is_local else 2,
     )
     slots = settings.llm.extract.max_async if Role.EXTRACT in models.chat else 2
     tools = JobTools(
         storage=storage,
+        commits=commits,
         chunker=Chunker(tokenizer, sentences, settings.indexing.chunk_size, settings.indexing.chunk_overlap),
         extractor=extractor,
         vectorizer=vectorizer,

@@ -9,6 +9,8 @@ from typing import Literal
 import pytest
 
 from lightrag.indexing.fold import entity_vector_text, text_hash
+from lightrag.indexing.group_commit import GroupCommit
+from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer
 from lightrag.llm.contracts import FloatArray
@@ -48,7 +50,7 @@ async def list_as_stale(storage: Storage, item: StaleText) -> None:
 
 async def test_what_is_offered_again_while_it_is_embedded_is_not_embedded_again(storage: Storage) -> None:
     embedding = HeldEmbedding()
-    vectorizer = Vectorizer(storage, embedding, batch=8, parallel=2)
+    vectorizer = Vectorizer(storage, GroupCommit(storage), embedding, batch=8, parallel=2)
     await list_as_stale(storage, ADA)
     running = asyncio.create_task(vectorizer.run())
     first = vectorizer.offer([ADA])
@@ -74,7 +76,7 @@ async def test_the_present_text_is_embedded_whatever_was_offered_last(storage: S
 
 async def test_texts_offered_inside_a_transaction_are_embedded_after_it(storage: Storage) -> None:
     embedding = FakeEmbedding(16)
-    vectorizer = Vectorizer(storage, embedding, batch=1, parallel=2)
+    vectorizer = Vectorizer(storage, GroupCommit(storage), embedding, batch=1, parallel=2)
     running = asyncio.create_task(vectorizer.run())
     async with storage.transaction() as tx:
         ticket = vectorizer.offer([ADA])
@@ -87,7 +89,7 @@ async def test_texts_offered_inside_a_transaction_are_embedded_after_it(storage:
 async def embedded(storage: Storage, *offered: StaleText) -> list[tuple[str, ...]]:
     """Return what is sent to the model when these texts are offered."""
     embedding = FakeEmbedding(16)
-    vectorizer = Vectorizer(storage, embedding, batch=8, parallel=2)
+    vectorizer = Vectorizer(storage, GroupCommit(storage), embedding, batch=8, parallel=2)
     ticket = vectorizer.offer(offered)
     await finish(asyncio.create_task(vectorizer.run()), ticket)
     return embedding.batches

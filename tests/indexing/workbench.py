@@ -18,6 +18,7 @@ from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules
+from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions
 from lightrag.indexing.progress import Progress
 from lightrag.indexing.vectorizer import Vectorizer
@@ -124,12 +125,14 @@ def make_workbench(
     extractor = extractor or LineExtractor()
     embedding = WordEmbedding()
     progress = Progress()
+    commits = GroupCommit(storage)
     fold = Folder(FoldRules(max_fragments=4))
     tools = JobTools(
         storage=storage,
+        commits=commits,
         chunker=Chunker(WordCounter(), lines, size=chunk_size, overlap=0),
         extractor=extractor,
-        vectorizer=Vectorizer(storage, embedding, batch=16, parallel=2),
+        vectorizer=Vectorizer(storage, commits, embedding, batch=16, parallel=2),
         fold=fold,
         parse=_no_file,
         remove_file=_keep_file,

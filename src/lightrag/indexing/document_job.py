@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from lightrag.indexing.contributions import (
     remove_chunks,
 )
 from lightrag.indexing.extraction import Extractor
+from lightrag.indexing.group_commit import GroupCommit, Withdrawn
 from lightrag.indexing.intake import full_doc_row, md5_hex, summary_of
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
@@ -40,7 +40,7 @@ ParseFile = Callable[[DocumentRecord], Awaitable[ParsedDocument]]
 RemoveFile = Callable[[DocumentRecord], Awaitable[None]]
 
 
-class Superseded(Exception):
+class Superseded(Withdrawn):
     """The document was changed, deleted, or cancelled meanwhile; whoever did that has the say."""
 
 
@@ -69,6 +69,7 @@ class JobTools:
     """What a job works with."""
 
     storage: Storage
+    commits: GroupCommit
     chunker: Chunker
     extractor: Extractor
     vectorizer: Vectorizer
@@ -130,13 +131,14 @@ class DocumentJob:
         """Take the document and all that it contributed out of the workspace."""
         for group in _groups(self._record.chunks_list):
             await self._forget_answers(group)
-            async with self._transaction(deleting=True) as tx:
-                self._offer(await remove_chunks(tx, group, self._tools.fold))
-                remaining = tuple(key for key in self._record.chunks_list if key not in set(group))
-                await self._put(tx, chunks_list=remaining)
-        async with self._transaction(deleting=True) as tx:
+            await self._remove(group, deleting=True)
+
+        async def forget(tx: Storage) -> None:
             await tx.kv(Namespace.FULL_DOCS).delete([self._record.id])
             await tx.documents.delete([self._record.id])
+
+        await self._write(forget, deleting=True)
+        self.released = True
         if self._record.metadata.get("delete_file"):
             await self._tools.remove_file(self._record)
 
@@ -151,9 +153,12 @@ class DocumentJob:
 
     async def _close(self, **changes: Any) -> None:
         """Write the last status and give up the lease with it."""
-        async with self._transaction() as tx:
+
+        async def close(tx: Storage) -> None:
             await self._put(tx, **changes)
             await tx.documents.release(self._owner, [self._record.id])
+
+        await self._write(close)
         self.released = True
 
     async def _text(self) -> ParsedDocument:
@@ -163,26 +168,25 @@ class DocumentJob:
             parsed = await self._tools.parse(record)
             self._notes += parsed.warnings
             content_hash = md5_hex(parsed.text)
-            async with self._transaction() as tx:
-                twin = await tx.documents.by_content_hash(content_hash)
-                duplicate = twin is not None and twin.id != record.id and not twin.delete_requested
-                if twin is not None and duplicate:
-                    await self._put(tx, **self._duplicate_of(twin))
-                else:
-                    await tx.kv(Namespace.FULL_DOCS).put({record.id: full_doc_row(parsed, record.file_path)})
-                    await self._put(
-                        tx,
-                        content_hash=content_hash,
-                        content_summary=summary_of(parsed.text),
-                        content_length=len(parsed.text),
-                    )
-            if duplicate:
+            if await self._write(lambda tx: self._keep_text(tx, parsed, content_hash)):
                 raise Superseded
             return parsed
         row = (await self._tools.storage.kv(Namespace.FULL_DOCS).get([record.id])).get(record.id)
         if row is None:
             raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
         return ParsedDocument(row["content"], tuple(PageSpan(*page) for page in row["pages"]))
+
+    async def _keep_text(self, tx: Storage, parsed: ParsedDocument, content_hash: str) -> bool:
+        """Store the text; return whether it turned out to be that of another document."""
+        twin = await tx.documents.by_content_hash(content_hash)
+        if twin is not None and twin.id != self._record.id and not twin.delete_requested:
+            await self._put(tx, **self._duplicate_of(twin))
+            return True
+        row = full_doc_row(parsed, self._record.file_path)
+        await tx.kv(Namespace.FULL_DOCS).put({self._record.id: row})
+        summary = summary_of(parsed.text)
+        await self._put(tx, content_hash=content_hash, content_summary=summary, content_length=len(parsed.text))
+        return False
 
     def _duplicate_of(self, twin: DocumentRecord) -> dict[str, Any]:
         return {
@@ -200,18 +204,31 @@ class DocumentJob:
         """Replace the document's chunks by these; those with the same text keep what was made of them."""
         new = {chunk.id: chunk for chunk in chunks}
         for group in _groups([key for key in self._record.chunks_list if key not in new]):
-            async with self._transaction() as tx:
-                self._offer(await remove_chunks(tx, group, self._tools.fold))
-                gone = set(group)
-                await self._put(tx, chunks_list=tuple(k for k in self._record.chunks_list if k not in gone))
+            await self._remove(group)
         old = set(self._record.chunks_list)
         for added in _groups([chunk for chunk in chunks if chunk.id not in old]):
-            async with self._transaction() as tx:
-                self._offer(await add_chunks(tx, added))
-                await self._put(tx, chunks_list=(*self._record.chunks_list, *(chunk.id for chunk in added)))
+            await self._add(added)
         await self._move([chunk for chunk in chunks if chunk.id in old], created)
         if self._opening or self._record.chunks_list != tuple(new):
             await self._update(chunks_list=tuple(new))
+
+    async def _add(self, chunks: Sequence[Chunk]) -> None:
+        async def add(tx: Storage) -> list[StaleText]:
+            stale = await add_chunks(tx, chunks)
+            await self._put(tx, chunks_list=(*self._record.chunks_list, *(chunk.id for chunk in chunks)))
+            return stale
+
+        self._offer(await self._write(add))
+
+    async def _remove(self, chunk_ids: Sequence[str], *, deleting: bool = False) -> None:
+        gone = set(chunk_ids)
+
+        async def remove(tx: Storage) -> list[StaleText]:
+            stale = await remove_chunks(tx, chunk_ids, self._tools.fold)
+            await self._put(tx, chunks_list=tuple(key for key in self._record.chunks_list if key not in gone))
+            return stale
+
+        self._offer(await self._write(remove, deleting=deleting))
 
     async def _move(self, kept: Sequence[Chunk], created: int) -> None:
         for group in _groups(kept):
@@ -220,17 +237,17 @@ class DocumentJob:
             moved = [chunk for chunk in group if chunk.id in rows and chunk_from_row(chunk.id, rows[chunk.id]) != chunk]
             if not moved:
                 continue
-            async with self._transaction() as tx:
-                await move_chunks(tx, moved)
-                extractions = await tx.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in moved])
-                said = [
-                    ExtractedChunk(
-                        chunk, extraction_from_row(extractions[chunk.id]), created, extractions[chunk.id]["fingerprint"]
-                    )
-                    for chunk in moved
-                    if chunk.id in extractions
-                ]
-                self._offer(await put_mentions(tx, said, self._tools.fold))
+            self._offer(await self._write(lambda tx, moved=moved: self._moved(tx, moved, created)))  # type: ignore[misc]
+
+    async def _moved(self, tx: Storage, moved: Sequence[Chunk], created: int) -> list[StaleText]:
+        await move_chunks(tx, moved)
+        rows = await tx.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in moved])
+        said = [
+            ExtractedChunk(chunk, extraction_from_row(rows[chunk.id]), created, rows[chunk.id]["fingerprint"])
+            for chunk in moved
+            if chunk.id in rows
+        ]
+        return await put_mentions(tx, said, self._tools.fold)
 
     async def _extract(self, chunks: Sequence[Chunk], created: int) -> dict[str, ModelError]:
         """Extract the chunks that have not been; return the failures by chunk id."""
@@ -271,8 +288,7 @@ class DocumentJob:
 
     async def _commit(self, found: Sequence[ExtractedChunk]) -> None:
         if found:
-            async with self._transaction() as tx:
-                self._offer(await add_extractions(tx, found, self._tools.fold))
+            self._offer(await self._write(lambda tx: add_extractions(tx, found, self._tools.fold)))
 
     async def _offer_left_over(self) -> None:
         """Queue vectors that an earlier run of this document could not make."""
@@ -314,28 +330,31 @@ class DocumentJob:
         return {**report, "warnings": self._notes[:20]} if self._notes else report
 
     async def _update(self, **changes: Any) -> None:
-        async with self._transaction() as tx:
-            await self._put(tx, **changes)
+        await self._write(lambda tx: self._put(tx, **changes))
 
     async def _put(self, tx: Storage, **changes: Any) -> None:
         self._record = self._record.replace(updated_at=now_iso(), **(self._opening | changes))
         await tx.documents.put([self._record])
 
-    @asynccontextmanager
-    async def _transaction(self, *, deleting: bool = False) -> AsyncIterator[Storage]:
-        """Begin a transaction in which this job still has the say over the document."""
+    async def _write(self, work: Callable[[Storage], Awaitable[T]], *, deleting: bool = False) -> T:
+        """Do some work in a transaction in which this job still has the say over the document."""
         before = self._record
+
+        async def checked(tx: Storage) -> T:
+            self._record = before
+            current = (await tx.documents.get([before.id])).get(before.id)
+            if current is None or current.delete_requested != deleting or not _same_version(current, before):
+                raise Superseded
+            return await work(tx)
+
         try:
-            async with self._tools.storage.transaction() as tx:
-                current = (await tx.documents.get([before.id])).get(before.id)
-                if current is None or current.delete_requested != deleting or not _same_version(current, before):
-                    raise Superseded
-                yield tx
-            if self._record is not before:
-                self._opening = {}
+            result = await self._tools.commits.run(checked)
         except BaseException:
             self._record = before
             raise
+        if self._record is not before:
+            self._opening = {}
+        return result
 
 
 def _same_version(current: DocumentRecord, mine: DocumentRecord) -> bool:

@@ -95,6 +95,7 @@ class Pipeline:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tools.commits.close()
         self._loops = []
 
     async def load_stale(self) -> None:

@@ -127,7 +127,7 @@ class Vectorizer:
     async def _make(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> None:
         failure: LightRAGError | None = None
         try:
-            due = await self._due(batch)
+            due = await self._commits.run(lambda tx: self._due(tx, batch))
             if due:
                 await self._embed(due)
         except LightRAGError as error:
@@ -141,19 +141,20 @@ class Vectorizer:
             for ticket in item.tickets:
                 ticket.settle(key, failure)
 
-    async def _due(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[StaleText]:
-        """Return what is still to be made of a batch: meanwhile vectors may have been made, sources have changed."""
-        # Texts are offered inside transactions that may not have ended; one of our own waits for those.
-        async with self._storage.transaction() as tx:
-            stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in batch])
-            wanted = {key: str(stale[str(key)].get("hash")) for key, _ in batch if str(key) in stale}
-            outdated = {
-                key: item
-                for key, item in batch
-                if key in wanted and wanted[key] != text_hash(item.text) and key not in self._waiting
-            }
-            for current in await texts_of(tx, list(outdated)):
-                outdated[current.key].text = current.text
+    async def _due(self, tx: Storage, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[StaleText]:
+        """Return what is still to be made of a batch: meanwhile vectors may have been made, sources have changed.
+
+        It runs in turn with the writes of documents, so that what they offered is stored by then.
+        """
+        stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in batch])
+        wanted = {key: str(stale[str(key)].get("hash")) for key, _ in batch if str(key) in stale}
+        outdated = {
+            key: item
+            for key, item in batch
+            if key in wanted and wanted[key] != text_hash(item.text) and key not in self._waiting
+        }
+        for current in await texts_of(tx, list(outdated)) if outdated else ():
+            outdated[current.key].text = current.text
         return [StaleText(key, item.text) for key, item in batch if wanted.get(key) == text_hash(item.text)]
 
     async def _embed(self, due: Sequence[StaleText]) -> None:
