@@ -66,17 +66,19 @@ async def search(where: Where, question: Question, *, explains: bool, as_json: b
     async with where.target(indexes=False) as target:
         found = await target.search(question)
     data = found.get("data") or {}
+    chunks = data.get("chunks")
+    status = OK if chunks else FAILED
     if as_json:
         sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
-        return OK if data.get("chunks") else FAILED
+        return status
     out = console()
-    if not data:
-        out.print("nothing was found", markup=False)
-        return FAILED
-    out.print(_passages(data.get("chunks", []), explains=explains))
+    if chunks:
+        out.print(_passages(chunks, explains=explains))
+    else:
+        out.print("no passage was found", markup=False)
     if explains:
         _print_graph(data, found.get("metadata", {}))
-    return OK
+    return status
 
 
 def _passages(chunks: Sequence[Mapping[str, Any]], *, explains: bool) -> Any:

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lightrag.cli.questions import place, reference_lines
+from lightrag.cli.targets import Cited
+
+from .conftest import Run
+
+
+@pytest.mark.usefixtures("indexed")
+def test_an_answer_ends_with_references(run: Run) -> None:
+    result = run("ask", "Where was the first Fresnel lens lit?")
+    assert result.exit_code == 0
+    assert "Cordouan" in result.stdout
+    assert "notes/2024/cordouan.txt (characters 0-51)" in result.stdout
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("mode", ["local", "global", "hybrid", "naive", "mix"])
+def test_every_mode_answers(run: Run, mode: str) -> None:
+    assert "[1]" in run("ask", "What did Ada Lovelace write?", "--mode", mode).stdout
+
+
+@pytest.mark.usefixtures("indexed")
+def test_an_answer_can_be_read_by_programs(run: Run) -> None:
+    answer = json.loads(run("ask", "Where was the first Fresnel lens lit?", "--json").stdout)
+    assert "Cordouan" in answer["answer"]
+    assert {"notes/2024/cordouan.txt"} <= {item["file_path"] for item in answer["references"]}
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_question_can_be_restricted_to_documents(run: Run) -> None:
+    result = run("ask", "Who wrote notes?", "--path", "notes/2024/*")
+    assert "ada.md" not in result.stdout
+
+
+@pytest.mark.usefixtures("indexed")
+def test_explaining_tells_which_lists_found_a_passage(run: Run) -> None:
+    plain, explained = run("search", "Charles Babbage"), run("search", "Charles Babbage", "--explain")
+    assert "notes/ada.md" in plain.stdout
+    assert "lexical" not in plain.stdout
+    assert "lexical" in explained.stdout
+    assert "1 (" in explained.stdout
+    assert "entities: " in explained.stdout
+    found = json.loads(run("search", "Charles Babbage", "--json").stdout)
+    best = found["data"]["chunks"][0]
+    assert best["file_path"] == "notes/ada.md"
+    assert {"list", "rank", "score"} == set(best["found_by"][0])
+
+
+@pytest.mark.usefixtures("indexed")
+def test_nothing_found_is_told_by_the_exit_status(run: Run) -> None:
+    result = run("search", "Charles Babbage", "--doc", "doc-that-does-not-exist")
+    assert result.exit_code == 1
+    assert "no passage was found" in result.stdout
+
+
+def test_a_question_to_an_empty_workspace_is_answered(run: Run) -> None:
+    result = run("ask", "What is there?")
+    assert result.exit_code == 0
+    assert "not able to provide an answer" in result.stdout
+
+
+def test_an_unknown_mode_is_refused_with_the_known_ones(run: Run) -> None:
+    result = run("ask", "What?", "--mode", "deep")
+    assert result.exit_code == 2
+    assert "local, global, hybrid, naive, mix, bypass" in result.stderr
+
+
+def test_bypass_without_a_model_says_what_to_set(run: Run) -> None:
+    result = run("ask", "Hello?", "--mode", "bypass")
+    assert result.exit_code == 2
+    assert "LLM_BINDING" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("pages", "text"),
+    [((None, None), ""), ((3, 3), "p. 3, "), ((3, None), "p. 3, "), ((3, 5), "pp. 3-5, ")],
+)
+def test_a_place_names_pages_where_there_are_any(pages: tuple[int | None, int | None], text: str) -> None:
+    passage = {"page_start": pages[0], "page_end": pages[1], "start": 10, "end": 20}
+    assert place(passage) == f"{text}characters 10-20"
+
+
+def test_many_passages_of_one_document_are_counted() -> None:
+    passages = [{"start": start, "end": start + 9} for start in range(0, 100, 10)]
+    (line,) = reference_lines([Cited("2", "long.txt", passages)])
+    assert line.startswith("[2] long.txt (characters 0-9; characters 10-19;")
+    assert line.endswith("and 4 more)")
