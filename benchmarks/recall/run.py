@@ -1,6 +1,6 @@
 """Measures recall of supporting passages through the real modules on the SQLite storage.
 
-    python benchmarks/recall/run.py --data DIR [--extractor recorded|nlp] [--ablation]
+    python benchmarks/recall/run.py --data DIR [--extractor recorded|nlp] [--ablation] [--draws N]
 
 DIR holds corpus.json ([{title, text}]), questions.json ([{question, supporting: [{title, text}]}]) and, for
 `recorded`, openie.json ([{entities, triples}] beside the corpus). A passage is one document of one chunk.
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from stability import report_stability
 
 from lightrag.embedded.minilm import MiniLMEmbedder
 from lightrag.embedded.nlp_extractor import NLPExtractor
@@ -195,15 +196,15 @@ class Report:
     """Collects recall per way of retrieving."""
 
     gold: list[set[str]]
-    rows: list[tuple[str, list[float], float]] = dataclasses.field(default_factory=list)
+
+    def per_question(self, found: Sequence[Sequence[str]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return recall in percent, shape (questions, depths)."""
+        pairs = zip(self.gold, found, strict=True)
+        return np.array([[100 * len(gold & set(ids[:depth])) / len(gold) for depth in DEPTHS] for gold, ids in pairs])
 
     def add(self, label: str, found: Sequence[Sequence[str]], seconds: float = 0.0) -> None:
         """Compute recall of ranked chunk ids per question and print it."""
-        pairs = list(zip(self.gold, found, strict=True))
-        recall = [
-            100 * float(np.mean([len(gold & set(ids[:depth])) / len(gold) for gold, ids in pairs])) for depth in DEPTHS
-        ]
-        self.rows.append((label, recall, seconds))
+        recall = [float(value) for value in self.per_question(found).mean(axis=0)]
         timing = f"  {1000 * seconds:6.1f} ms" if seconds else ""
         print(f"  {label:28}" + "".join(f"{value:7.1f}" for value in recall) + timing, flush=True)
 
@@ -228,8 +229,10 @@ async def baselines(storage: Storage, model: EmbeddingModel, questions: Sequence
     report.add("dense + BM25 (rank fusion)", [fused(pair) for pair in zip(dense, lexical, strict=True)])
 
 
-async def measure(retriever: Retriever, mode: Mode, questions: Sequence[str], label: str, report: Report) -> None:
-    """Report one mode."""
+async def ask(
+    retriever: Retriever, mode: Mode, questions: Sequence[str], report: Report, label: str = ""
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Ask everything in one mode, report it where it has a label, and return recall per question."""
     await retriever.retrieve(questions[0], QueryParam(mode=mode))
     found, times = [], []
     for question in questions:
@@ -237,11 +240,32 @@ async def measure(retriever: Retriever, mode: Mode, questions: Sequence[str], la
         result = await retriever.retrieve(question, QueryParam(mode=mode, max_total_tokens=200_000))
         times.append(time.perf_counter() - begun)
         found.append([ranked.chunk.id for ranked in result.chunks])
-    report.add(label, found, float(np.median(times)))
+    if label:
+        report.add(label, found, float(np.median(times)))
+    return report.per_question(found)
+
+
+async def evaluate(
+    storage: Storage, model: KeptEmbeddings, questions: Sequence[str], report: Report, args: argparse.Namespace
+) -> None:
+    """Report baselines, every mode, and where asked every part and the stability of the constants."""
+
+    async def mix_with(rules: WalkRules, label: str = "") -> np.ndarray[Any, np.dtype[np.float64]]:
+        return await ask(make_retriever(storage, model, rules), "mix", questions, report, label)
+
+    print(f"  {'':28}" + "".join(f"{'@' + str(depth):>7}" for depth in DEPTHS))
+    await baselines(storage, model, questions, report)
+    retriever = make_retriever(storage, model, WalkRules())
+    for mode in GRAPH_MODES:
+        await ask(retriever, mode, questions, report, mode)
+    for label, changes in ABLATION if args.ablation else ():
+        await mix_with(dataclasses.replace(WalkRules(), **changes), label)
+    if args.draws:
+        await report_stability(args.draws, await ask(retriever, "naive", questions, report), mix_with)
 
 
 async def run(args: argparse.Namespace) -> None:
-    """Index, then report every mode and, where asked, every part."""
+    """Index the corpus once per extractor and report."""
     corpus = json.loads((args.data / "corpus.json").read_text())
     asked = json.loads((args.data / "questions.json").read_text())
     place_of = {normal(f"{entry['title']} {entry['text']}"): place for place, entry in enumerate(corpus)}
@@ -252,10 +276,9 @@ async def run(args: argparse.Namespace) -> None:
     questions = [question["question"] for question in asked]
     model = KeptEmbeddings(MiniLMEmbedder(), Path(tempfile.gettempdir()) / "lightrag-recall-embeddings.sqlite3")
     for name in args.extractor.split(","):
+        extractor: Recorded | NLPExtractor = NLPExtractor()
         if name == "recorded":
-            extractor: Recorded | NLPExtractor = Recorded(corpus, json.loads((args.data / "openie.json").read_text()))
-        else:
-            extractor = NLPExtractor()
+            extractor = Recorded(corpus, json.loads((args.data / "openie.json").read_text()))
         with tempfile.TemporaryDirectory() as folder:
             storage = SQLiteStorage(Path(folder), "")
             await storage.open()
@@ -264,15 +287,7 @@ async def run(args: argparse.Namespace) -> None:
                 await index(storage, corpus, extractor, model)
                 nodes, edges = await storage.graph.counts()
                 print(f"{name}: {nodes} entities, {edges} relations, {time.perf_counter() - begun:.0f} s")
-                print(f"  {'':28}" + "".join(f"{'@' + str(depth):>7}" for depth in DEPTHS))
-                report = Report(gold)
-                await baselines(storage, model, questions, report)
-                retriever = make_retriever(storage, model, WalkRules())
-                for mode in GRAPH_MODES:
-                    await measure(retriever, mode, questions, mode, report)
-                for label, changes in ABLATION if args.ablation else ():
-                    rules = dataclasses.replace(WalkRules(), **changes)
-                    await measure(make_retriever(storage, model, rules), "mix", questions, label, report)
+                await evaluate(storage, model, questions, Report(gold), args)
             finally:
                 await storage.close()
     await model.aclose()
@@ -284,6 +299,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--extractor", default="recorded,nlp")
     parser.add_argument("--ablation", action="store_true")
+    parser.add_argument("--draws", type=int, default=0, help="random constants to try, for the check of stability")
     asyncio.run(run(parser.parse_args()))
 
 

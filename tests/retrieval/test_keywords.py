@@ -42,6 +42,12 @@ async def test_a_model_in_trouble_is_replaced_by_the_text(films: Storage, troubl
     assert found.chunks
 
 
+async def test_poor_keywords_of_a_model_do_not_hide_what_the_question_asks_for(films: Storage) -> None:
+    chat = FakeChat(['{"high_level_keywords": ["matters"], "low_level_keywords": ["things"]}'])
+    found = await reader(films, chat={Role.KEYWORDS: chat}).retrieve("departure Ferry Noon", QueryParam(mode="global"))
+    assert found.chunks[0].chunk.doc_id == "boat"
+
+
 async def test_naive_asks_for_no_keywords(films: Storage) -> None:
     chat = FakeChat([ANSWER])
     await reader(films, chat={Role.KEYWORDS: chat}).retrieve(QUESTION, QueryParam(mode="naive"))

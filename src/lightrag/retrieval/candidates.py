@@ -41,16 +41,11 @@ class QueryVectors:
     high: Vector
     """Themes: compared with relations."""
 
-    @classmethod
-    def of(cls, mode: Mode, question: Vector, low: Vector, high: Vector) -> QueryVectors:
-        """Choose what is compared with relations: the themes, and in `mix` the question with its themes.
 
-        The walk starts best at what is near the question itself; one search for both is half the cost of two.
-        """
-        if mode != "mix" or high is question:
-            return cls(question, low, high)
-        both = question + high
-        return cls(question, low, both / max(float(np.linalg.norm(both)), 1e-9))
+def between(one: Vector, other: Vector) -> Vector:
+    """Return the direction between two unit vectors: one search for both is half the cost of two."""
+    both = one + other
+    return both / max(float(np.linalg.norm(both)), 1e-9)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from lightrag.retrieval.budget import (
     fit_lines,
     fit_sizes,
 )
-from lightrag.retrieval.candidates import DENSE, CandidateFinder, Candidates, QueryVectors
+from lightrag.retrieval.candidates import DENSE, CandidateFinder, Candidates, QueryVectors, between
 from lightrag.retrieval.context import (
     context_text,
     entity_line,
@@ -194,13 +194,21 @@ class Retriever:
         )
 
     async def _vectors(self, question: str, param: QueryParam, found: FoundKeywords) -> QueryVectors:
-        """Embed the question and its keywords; words picked from the text add nothing to the question itself."""
-        keywords = found.keywords
-        if found.origin == "text":
-            keywords = Keywords()
+        """Embed the question and its keywords in one call, and choose what is searched for.
+
+        Words picked from the text add nothing to the question itself. Keywords of a model are read together with the
+        question, since they lose what binds them; those that were given stand for themselves, but in `mix`, whose
+        walk starts best at relations near the question.
+        """
+        keywords = Keywords() if found.origin == "text" else found.keywords
         low = ", ".join(keywords.low_level) or question
         high = ", ".join(keywords.high_level) or question
-        return QueryVectors.of(param.mode, *await self._embedder.vectors([question, low, high]))
+        asked, names, themes = await self._embedder.vectors([question, low, high])
+        if found.origin == "model":
+            return QueryVectors(asked, between(asked, names), between(asked, themes))
+        if param.mode == "mix":
+            return QueryVectors(asked, names, between(asked, themes))
+        return QueryVectors(asked, names, themes)
 
     async def _walk(
         self,
