@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
+from lightrag.errors import ContextTooLong, LightRAGError
 from lightrag.indexing.fold import entity_vector_text, text_hash
-from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer
@@ -84,6 +84,38 @@ async def test_texts_offered_inside_a_transaction_are_embedded_after_it(storage:
         await list_as_stale(tx, ADA)
     await finish(running, ticket)
     assert embedding.batches == [(ADA.text,)]
+
+
+async def test_a_text_that_is_too_long_fails_only_those_who_wait_for_it(storage: Storage) -> None:
+    class Short(FakeEmbedding):
+        async def embed(self, texts: list[str], *, purpose: Literal["document", "query"]) -> FloatArray:  # type: ignore[override]
+            if any(len(text) > 100 for text in texts):
+                raise ContextTooLong("too long")
+            return await super().embed(texts, purpose=purpose)
+
+    texts = [StaleText(StaleKey(StaleKind.ENTITY, str(n)), "x" * (101 if n == 3 else 5)) for n in range(7)]
+    for text in texts:
+        await list_as_stale(storage, text)
+    vectorizer = Vectorizer(storage, GroupCommit(storage), Short(16), batch=8, parallel=1)
+    running = asyncio.create_task(vectorizer.run())
+    fine, long = vectorizer.offer([*texts[:3], *texts[4:]]), vectorizer.offer(texts[3:4])
+    with pytest.raises(ContextTooLong):
+        await long.wait()
+    await finish(running, fine)
+    assert await storage.vectors(VectorKind.ENTITIES).count() == 6
+
+
+async def test_an_unforeseen_error_is_told_to_those_who_wait(storage: Storage) -> None:
+    class Faulty(FakeEmbedding):
+        async def embed(self, texts: list[str], *, purpose: Literal["document", "query"]) -> FloatArray:  # type: ignore[override]
+            raise ZeroDivisionError
+
+    await list_as_stale(storage, ADA)
+    vectorizer = Vectorizer(storage, GroupCommit(storage), Faulty(16), batch=8, parallel=1)
+    running = asyncio.create_task(vectorizer.run())
+    with pytest.raises(LightRAGError, match="ZeroDivisionError"):
+        await vectorizer.offer([ADA]).wait()
+    await finish(running)
 
 
 async def embedded(storage: Storage, *offered: StaleText) -> list[tuple[str, ...]]:

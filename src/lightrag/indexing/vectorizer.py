@@ -6,7 +6,9 @@ import asyncio
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
-from lightrag.errors import LightRAGError
+import structlog
+
+from lightrag.errors import ContextTooLong, LightRAGError
 from lightrag.indexing.contributions import chunk_from_row
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.group_commit import GroupCommit
@@ -17,6 +19,8 @@ from lightrag.types import FIELD_SEPARATOR, Pair
 
 GATHER_SECONDS = 0.03
 """How long a batch that is not full waits for more."""
+
+_log = structlog.get_logger("lightrag.vectors")
 
 
 class Ticket:
@@ -125,13 +129,18 @@ class Vectorizer:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _make(self, batch: Sequence[tuple[StaleKey, _Waiting]]) -> None:
-        failure: LightRAGError | None = None
+        failures: Mapping[StaleKey, LightRAGError] = {}
         try:
-            due = await self._commits.run(lambda tx: self._due(tx, batch))
-            if due:
-                await self._embed(due)
+            failures = await self._embed(await self._commits.run(lambda tx: self._due(tx, batch)))
         except LightRAGError as error:
-            failure = error
+            failures = dict.fromkeys((key for key, _ in batch), error)
+        except Exception as error:
+            # Whoever waits for the vectors has to hear of it.
+            _log.exception("vectors_failed")
+            reason = (
+                f"Vectors could not be made: internal error ({type(error).__name__}: {error}); see the server's log"
+            )
+            failures = dict.fromkeys((key for key, _ in batch), LightRAGError(reason))
         finally:
             self._slots.release()
             for key, item in batch:
@@ -139,7 +148,7 @@ class Vectorizer:
                     del self._making[key]
         for key, item in batch:
             for ticket in item.tickets:
-                ticket.settle(key, failure)
+                ticket.settle(key, failures.get(key))
 
     async def _due(self, tx: Storage, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[StaleText]:
         """Return what is still to be made of a batch: meanwhile vectors may have been made, sources have changed.
@@ -157,8 +166,18 @@ class Vectorizer:
             outdated[current.key].text = current.text
         return [StaleText(key, item.text) for key, item in batch if wanted.get(key) == text_hash(item.text)]
 
-    async def _embed(self, due: Sequence[StaleText]) -> None:
-        vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+    async def _embed(self, due: Sequence[StaleText]) -> dict[StaleKey, LightRAGError]:
+        """Make and store vectors; return what failed for a reason of its own. Raises what concerns them all."""
+        if not due:
+            return {}
+        try:
+            vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+        except ContextTooLong as error:
+            if len(due) == 1:
+                return {due[0].key: error}
+            # One text that does not fit must not fail the documents whose texts came along with it.
+            half = len(due) // 2
+            return await self._embed(due[:half]) | await self._embed(due[half:])
         if not self._dimension_set:
             await self._storage.set_dimension(int(vectors.shape[1]))
             self._dimension_set = True
@@ -168,6 +187,7 @@ class Vectorizer:
                 for item, vector in zip(due, vectors, strict=True)
             ]
         )
+        return {}
 
     async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]]) -> None:
         async def store(tx: Storage) -> None:
