@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound
+from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound, UnusableAnswer
 from lightrag.indexing.chunking import Chunker
 from lightrag.indexing.contributions import (
     ExtractedChunk,
@@ -283,6 +283,11 @@ class DocumentJob:
     async def _extract_one(self, chunk: Chunk) -> Extraction | ModelError:
         try:
             return await self._tools.gate.through(lambda: self._tools.extractor.extract(chunk))
+        except UnusableAnswer as error:
+            # Kept answers would be given again, and fail every retry.
+            if self._tools.forget_answers is not None:
+                await self._tools.forget_answers([chunk])
+            return error
         except ModelError as error:
             return error
 
