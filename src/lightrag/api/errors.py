@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -76,21 +76,20 @@ async def _engine_error(request: Request, error: Exception) -> Response:
         headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", error=str(error), kind=type(error).__name__)
-    return JSONResponse({"detail": _encodable(str(error))}, status_code=status, headers=headers)
+    return _answer(request, status, _encodable(str(error)), headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"detail": _plain(error.detail)}, status_code=error.status_code, headers=error.headers)
+    return _answer(request, error.status_code, _plain(error.detail), error.headers)
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     details = validation_details(error.errors())
-    if getattr(request.scope.get("route"), "path", "") == DATA_PATH:
+    if _is_data_query(request):
         message = "; ".join(f"{' -> '.join(map(str, item['loc']))}: {item['msg']}" for item in details)
-        body = {"status": "failure", "message": f"Validation error: {message}", "data": {}, "metadata": {}}
-        return JSONResponse(body, status_code=HTTPStatus.BAD_REQUEST)
+        return _answer(request, HTTPStatus.BAD_REQUEST, f"Validation error: {message}")
     return JSONResponse({"detail": details}, status_code=HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -112,6 +111,18 @@ async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", error_id=error_id, path=request.url.path, exc_info=error)
     body = {"detail": f"Internal server error (error_id: {error_id})"}
     return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _answer(request: Request, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:
+    if status == HTTPStatus.BAD_REQUEST and _is_data_query(request):
+        # What is wrong with a request is told in the form of this route's own answers.
+        body = {"status": "failure", "message": detail, "data": {}, "metadata": {}}
+        return JSONResponse(body, status_code=status, headers=headers)
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def _is_data_query(request: Request) -> bool:
+    return getattr(request.scope.get("route"), "path", "") == DATA_PATH
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -25,6 +26,8 @@ _BACKLOG = 2048
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Start the server and serve until a signal stops it; exits with 2 for wrong settings, 1 where it cannot start."""
+    # Nothing of what is imported and built during the start is garbage.
+    gc.disable()
     try:
         settings = load_settings(sys.argv[1:] if argv is None else argv, os.environ, Path.cwd())
         listener = open_socket(settings)
@@ -98,6 +101,8 @@ class AnnouncingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start serving, then print one line."""
         await super().startup(sockets)
+        gc.freeze()
+        gc.enable()
         if self.started and self._server.engine is not None and sockets:
             port = sockets[0].getsockname()[1]
             line = announcement(self._settings, port, self._server)

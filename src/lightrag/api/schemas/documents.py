@@ -24,6 +24,39 @@ STATUS_NAMES: tuple[StatusName, ...] = (
     "failed",
 )
 
+_ID = "doc-0cc175b9c0f1b6a831c399e269772661"
+_ROW_EXAMPLE: JsonDict = {
+    "id": _ID,
+    "content_summary": "Ada Lovelace wrote the first program for Charles Babbage's Analytical Engine.",
+    "content_length": 78,
+    "status": "processed",
+    "created_at": "2026-01-02T03:04:05.678901+00:00",
+    "updated_at": "2026-01-02T03:04:06.789012+00:00",
+    "track_id": "insert_20260102_030405_0a1b2c3d",
+    "chunks_count": 1,
+    "error": None,
+    "error_msg": None,
+    "metadata": {},
+    "file_path": "ada.txt",
+    "tags": {"topic": "history"},
+    "failed_chunks": 0,
+}
+_COUNTS_EXAMPLE: JsonDict = {
+    "pending": 0,
+    "parsing": 0,
+    "analyzing": 0,
+    "processing": 0,
+    "preprocessed": 0,
+    "processed": 1,
+    "failed": 0,
+    "all": 1,
+}
+
+
+def _example(example: JsonDict) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [example]})
+
+
 _TEXT_EXAMPLE: JsonDict = {
     "text": "Ada Lovelace wrote the first program for Charles Babbage's Analytical Engine.",
     "file_source": "ada.txt",
@@ -129,6 +162,8 @@ class InsertResponse(Body):
 class DocumentRow(Body):
     """A document in a list; `error` and `error_msg` are the same."""
 
+    model_config = _example(_ROW_EXAMPLE)
+
     id: str
     content_summary: str
     content_length: int
@@ -153,6 +188,16 @@ class DocumentRow(Body):
 class DocumentDetail(DocumentRow):
     """A document with its chunks."""
 
+    model_config = _example(
+        _ROW_EXAMPLE
+        | {
+            "chunks_list": ["chunk-92eb5ffee6ae2fec3ad71c777531578f"],
+            "failed_chunk_ids": [],
+            "content_hash": "4a8a08f09d37b73795649038408b5f33",
+            "delete_requested": False,
+        }
+    )
+
     chunks_list: list[str]
     failed_chunk_ids: list[str]
     content_hash: str
@@ -172,6 +217,8 @@ class DocumentDetail(DocumentRow):
 
 class DocumentsByStatus(Body):
     """Documents by status; a status without documents is left out."""
+
+    model_config = _example({"statuses": {"processed": [_ROW_EXAMPLE]}})
 
     statuses: dict[str, list[DocumentRow]]
 
@@ -212,6 +259,21 @@ class Pagination(Body):
 class Page(Body):
     """One page of the document list."""
 
+    model_config = _example(
+        {
+            "documents": [_ROW_EXAMPLE],
+            "pagination": {
+                "page": 1,
+                "page_size": 50,
+                "total_count": 1,
+                "total_pages": 1,
+                "has_next": False,
+                "has_prev": False,
+            },
+            "status_counts": _COUNTS_EXAMPLE,
+        }
+    )
+
     documents: list[DocumentRow]
     pagination: Pagination
     status_counts: dict[str, int]
@@ -220,17 +282,22 @@ class Page(Body):
 class StatusCounts(Body):
     """Number of documents by status, and of all."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"status_counts": {"pending": 0, "processing": 1, "processed": 3, "failed": 0, "all": 4}}]
-        }
-    )
+    model_config = _example({"status_counts": _COUNTS_EXAMPLE})
 
     status_counts: dict[str, int]
 
 
 class TrackStatus(Body):
     """The documents of one request."""
+
+    model_config = _example(
+        {
+            "track_id": "insert_20260102_030405_0a1b2c3d",
+            "documents": [_ROW_EXAMPLE],
+            "total_count": 1,
+            "status_summary": {"DocStatus.PROCESSED": 1},
+        }
+    )
 
     track_id: str
     documents: list[DocumentRow]
@@ -240,6 +307,31 @@ class TrackStatus(Body):
 
 class PipelineStatusBody(Body):
     """What the pipeline is doing."""
+
+    model_config = _example(
+        {
+            "autoscanned": False,
+            "busy": True,
+            "scanning": False,
+            "job_name": "ada.txt",
+            "job_start": "2026-01-02T03:04:05.678901+00:00",
+            "docs": 10,
+            "batchs": 10,
+            "cur_batch": 4,
+            "chunks": 41,
+            "chunks_done": 17,
+            "vectors_waiting": 12,
+            "summaries_waiting": 0,
+            "request_pending": False,
+            "cancellation_requested": False,
+            "paused_until": None,
+            "slots": 4,
+            "slots_busy": 4,
+            "latest_message": "Completed: ada.txt",
+            "history_messages": ["Processing: ada.txt", "Completed: ada.txt"],
+            "update_status": {"full_docs": [False]},
+        }
+    )
 
     autoscanned: bool
     busy: bool
@@ -288,6 +380,14 @@ class DeleteRequest(Body):
 class DeleteResponse(Body):
     """Deletion runs in the background and survives a restart."""
 
+    model_config = _example(
+        {
+            "status": "deletion_started",
+            "message": "Document deletion for 1 documents has been initiated. Processing will continue in background.",
+            "doc_id": _ID,
+        }
+    )
+
     status: Literal["deletion_started", "busy", "not_allowed"]
     message: str
     doc_id: str
@@ -296,12 +396,22 @@ class DeleteResponse(Body):
 class ActionResponse(Body):
     """Outcome of an action on all documents."""
 
+    model_config = _example({"status": "success", "message": "All documents cleared successfully. Deleted 3 files."})
+
     status: str
     message: str
 
 
 class TrackedActionResponse(ActionResponse):
     """Outcome of an action that works in the background."""
+
+    model_config = _example(
+        {
+            "status": "scanning_started",
+            "message": "Scanning process has been initiated in the background",
+            "track_id": "scan_20260102_030405_0a1b2c3d",
+        }
+    )
 
     track_id: str
 
@@ -314,6 +424,8 @@ class ClearCacheRequest(Body):
 
 class FileTypes(Body):
     """Suffixes of files that can be indexed."""
+
+    model_config = _example({"supported_extensions": [".md", ".pdf", ".txt"], "engines": {"native": [".md"]}})
 
     supported_extensions: list[str]
     engines: dict[str, list[str]]
