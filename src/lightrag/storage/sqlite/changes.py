@@ -18,7 +18,10 @@ _RELATION = "SELECT CAST(group_concat(source || ',' || target || ',' || weight) 
 
 def changes(conn: sqlite3.Connection, since: int) -> GraphChanges:
     """Return what changed after `since`, or everything where the log does not reach back to it."""
-    first, last = conn.execute("SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM change").fetchone()
+    # Two look-ups: asked for together in one SELECT, the whole log would be read.
+    first, last = conn.execute(
+        "SELECT (SELECT coalesce(min(seq), 1) FROM change), (SELECT coalesce(max(seq), 0) FROM change)"
+    ).fetchone()
     if since <= 0 or since > last or since < first - 1:
         return _everything(conn, last)
     rows = conn.execute("SELECT kind, a, b FROM change WHERE seq > ?", (since,)).fetchall()

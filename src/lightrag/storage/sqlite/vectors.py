@@ -15,7 +15,7 @@ from lightrag.storage.sqlite.matrix import CodeMatrix, encode_blobs
 from lightrag.storage.sqlite.session import Session
 from lightrag.storage.sqlite.sql import append_log, in_lists, joined_in, snapshot
 
-_OVERSAMPLING = 4
+_OVERSAMPLING = 2
 _MIN_CANDIDATES = 64
 _SCORED_AT_ONCE = 4096
 
