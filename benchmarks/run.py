@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure the server against LightRAG's, both driven through the same REST calls in the same run.
 
-Starts a stand-in model server, this repository's server and, where it is installed, LightRAG's; never two of
-the products at the same time. Prints a table of figures, ratios and bars, and writes all figures to a JSON file.
+Starts a stand-in model server, this repository's server and, where it is installed, LightRAG's; never two of them
+work at the same time. Prints a table of figures, ratios and bars, and writes all figures to a JSON file.
 benchmarks/README.md says how to install the peer.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ from typing import Any
 
 from harness import measures, report
 from harness.corpus import Corpus
-from harness.servers import Product, model_server, our_server, peer_server, rag_server
+from harness.servers import OURS, PEER, Product, Running, model_server, our_server, peer_server, rag_server
 
 MEASURES = ("index", "slots", "startup", "upload", "large")
 Result = dict[str, Any]
@@ -48,7 +49,7 @@ def parse(arguments: list[str] | None = None) -> Plan:
     size.add_argument("--quick", action="store_false", dest="full", help="some minutes (the default)")
     size.add_argument("--full", action="store_true", help="more repeats, every document mix, 2,000 documents")
     parser.add_argument("--only", default=",".join(MEASURES), help=f"comma list of {', '.join(MEASURES)}")
-    parser.add_argument("--servers", default="ours,peer", help="comma list of ours, peer")
+    parser.add_argument("--servers", default=f"{OURS},{PEER}", help=f"comma list of {OURS}, {PEER}")
     venv = os.environ.get("LIGHTRAG_PEER_VENV")
     cache = os.environ.get("LIGHTRAG_PEER_TIKTOKEN_CACHE")
     parser.add_argument(
@@ -78,44 +79,65 @@ def parse(arguments: list[str] | None = None) -> Plan:
     return plan
 
 
-async def measure(product: Product, plan: Plan, command: tuple[str, ...], *, large: bool) -> Result:
-    """Take every chosen measure of one server."""
-    chosen, corpus, result = plan.only.split(","), Corpus(), Result()
-    count = 100 if plan.full else 60
-    if "index" in chosen:
-        async with model_server(command) as model_url, rag_server(product, model_url) as server:
-            result["index"] = await measures.index(server, model_url, corpus, documents=40, slices=4)
-            _say(product, "index", result["index"])
-            result["queries"] = await measures.queries(server, corpus, count, "small")
-            _say(product, "queries", result["queries"])
-    if "slots" in chosen:
-        mixes = measures.document_mixes(corpus, chunks=120)
-        result["slots"] = {}
-        for mix, documents in mixes.items():
-            if plan.full or mix == "mixed":
-                result["slots"][mix] = await measures.slots(product, command, documents)
-                _say(product, f"slots, {mix}", result["slots"][mix])
-    if "startup" in chosen:
-        async with model_server(command) as model_url:
-            result["startup"] = await measures.startup(product, model_url, 5 if plan.full else 3)
-        if product.name == "ours":
-            result["startup_bare"] = await measures.startup(product, None, 5 if plan.full else 3)
-        _say(product, "startup", result["startup"])
-    if "upload" in chosen:
-        async with model_server(command) as model_url:
-            result["upload"] = await measures.upload(product, model_url)
-        _say(product, "upload", result["upload"])
-    if large and "large" in chosen:
-        async with model_server(command) as model_url, rag_server(product, model_url) as server:
-            result["index_large"] = await measures.index(server, model_url, corpus, plan.large_documents, slices=4)
-            _say(product, "index, large", result["index_large"])
-            result["queries_large"] = await measures.queries(server, corpus, count, "large")
-            _say(product, "queries, large", result["queries_large"])
-    return result
+class Bench:
+    """Takes the chosen measures of the chosen servers."""
 
+    def __init__(self, plan: Plan, products: list[Product]) -> None:
+        self._plan = plan
+        self._products = products
+        self._command = tuple(shlex.split(plan.model_server))
+        self._corpus = Corpus()
+        self._questions = 100 if plan.full else 60
+        self._repeats = 5 if plan.full else 3
+        self.results: dict[str, Result] = {product.name: {"version": product.version} for product in products}
 
-def _say(product: Product, name: str, figures: Result) -> None:
-    print(f"{product.name}: {name}: {json.dumps(_rounded(figures))}", file=sys.stderr, flush=True)
+    async def run(self) -> None:
+        """Measure by measure, one server after the other."""
+        chosen = self._plan.only.split(",")
+        if "index" in chosen:
+            await self._index(self._products, 40, "")
+        for product in self._products:
+            if "slots" in chosen:
+                await self._slots(product)
+            if "startup" in chosen:
+                await self._startup(product)
+            if "upload" in chosen:
+                async with model_server(self._command) as model_url:
+                    self._note(product, "upload", await measures.upload(product, model_url))
+        if self._plan.full and "large" in chosen:
+            ours = [product for product in self._products if product.name == OURS]
+            await self._index(ours, self._plan.large_documents, "_large")
+
+    async def _index(self, products: list[Product], documents: int, suffix: str) -> None:
+        """Index on one server after the other, then ask all of them in turns."""
+        async with contextlib.AsyncExitStack() as stack:
+            servers: dict[str, Running] = {}
+            for product in products:
+                model_url = await stack.enter_async_context(model_server(self._command))
+                server = await stack.enter_async_context(rag_server(product, model_url))
+                figures = await measures.index(server, model_url, self._corpus, documents, slices=4)
+                self._note(product, f"index{suffix}", figures)
+                servers[product.name] = server
+            asked = await measures.queries(servers, self._corpus, self._questions, f"asked{suffix}")
+            for product in products:
+                self._note(product, f"queries{suffix}", asked[product.name])
+
+    async def _slots(self, product: Product) -> None:
+        figures: Result = {}
+        for mix, documents in measures.document_mixes(self._corpus, chunks=120).items():
+            if self._plan.full or mix == "mixed":
+                figures[mix] = await measures.slots(product, self._command, documents)
+        self._note(product, "slots", figures)
+
+    async def _startup(self, product: Product) -> None:
+        async with model_server(self._command) as model_url:
+            self._note(product, "startup", await measures.startup(product, model_url, self._repeats))
+        if product.name == OURS:
+            self._note(product, "startup_bare", await measures.startup(product, None, self._repeats))
+
+    def _note(self, product: Product, name: str, figures: Result) -> None:
+        self.results[product.name][name] = figures
+        print(f"{product.name}: {name}: {json.dumps(_rounded(figures))}", file=sys.stderr, flush=True)
 
 
 def _rounded(value: Any) -> Any:
@@ -127,9 +149,13 @@ def _rounded(value: Any) -> Any:
 
 
 async def run(plan: Plan) -> Result:
-    """Measure the chosen servers one after the other."""
-    command = tuple(shlex.split(plan.model_server))
+    """Measure the chosen servers."""
     wanted = plan.servers.split(",")
+    products = [our_server()] if OURS in wanted else []
+    if PEER in wanted and plan.peer_venv is not None and plan.peer_from is None:
+        products.append(peer_server(plan.peer_venv, plan.tiktoken_cache))
+    bench = Bench(plan, products)
+    await bench.run()
     results: Result = {
         "machine": {
             "cores": os.cpu_count(),
@@ -139,18 +165,11 @@ async def run(plan: Plan) -> Result:
         },
         "taken_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "full": plan.full,
+        **bench.results,
     }
-    if "ours" in wanted:
-        product = our_server()
-        results["ours"] = {"version": product.version}
-        results["ours"] |= await measure(product, plan, command, large=plan.full)
     if plan.peer_from is not None:
         earlier = json.loads(plan.peer_from.read_text())
-        results["peer"] = {**earlier["peer"], "taken_at": earlier["taken_at"], "machine": earlier["machine"]}
-    elif "peer" in wanted and plan.peer_venv is not None:
-        product = peer_server(plan.peer_venv, plan.tiktoken_cache)
-        results["peer"] = {"version": product.version}
-        results["peer"] |= await measure(product, plan, command, large=False)
+        results[PEER] = {**earlier[PEER], "taken_at": earlier["taken_at"], "machine": earlier["machine"]}
     return results
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import tempfile
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness import procfs
-from harness.corpus import Corpus, Document
-from harness.rest import ModelClient, RagClient
+from harness.corpus import Corpus, Document, Question
+from harness.rest import ContextAnswer, ModelClient, RagClient
 from harness.servers import Product, Running, model_server, rag_server
 
 MODES = ("naive", "local", "global", "hybrid", "mix")
@@ -21,6 +22,7 @@ DOCUMENT_TOKENS = 3000
 SLOTS = 4
 LATENCY_MS = 300
 CLIENTS = 16
+BURSTS = 4
 MOST_EMPTY = 0.2
 UPLOAD_MB = 100
 # Just below the 104,857,600 bytes that LightRAG accepts at most.
@@ -29,11 +31,22 @@ UPLOAD_BYTES = UPLOAD_MB * 1024 * 1024 - 4096
 Result = dict[str, Any]
 
 
+async def warm_up(rag: RagClient) -> None:
+    """Index one short document."""
+    await rag.insert(Corpus().series("warm", [200]))
+    await rag.wait_for(1, limit_s=60)
+
+
 async def index(server: Running, model_url: str, corpus: Corpus, documents: int, slices: int) -> Result:
-    """Index `documents` in equal slices, each finished before the next, with a model that answers at once."""
+    """Index `documents` in equal slices, each finished before the next, with a model that answers at once.
+
+    One document goes before them: a server that has just started loads its tokenizer and parsers with it.
+    """
     per_slice = documents // slices
     lengths = [DOCUMENT_TOKENS] * per_slice
     async with RagClient(server.url) as rag, ModelClient(model_url) as model:
+        await warm_up(rag)
+        before_chunks = await rag.chunks()
         await model.reset()
         walls, cpus = [], []
         async with procfs.watch_memory(server.pid, interval=0.2) as peak:
@@ -41,10 +54,10 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
                 part = corpus.series(f"slice{number}", lengths)
                 started, before = time.perf_counter(), procfs.cpu_seconds(server.pid)
                 await rag.insert(part)
-                await rag.wait_for(per_slice * (number + 1), limit_s=3600)
+                await rag.wait_for(1 + per_slice * (number + 1), limit_s=3600)
                 walls.append(time.perf_counter() - started)
                 cpus.append(procfs.cpu_seconds(server.pid) - before)
-        chunks, stats = await rag.chunks(), await model.stats()
+        chunks, stats = await rag.chunks() - before_chunks, await model.stats()
     return {
         "documents": per_slice * slices,
         "chunks": chunks,
@@ -62,37 +75,74 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
     }
 
 
-async def queries(server: Running, corpus: Corpus, count: int, label: str) -> Result:
-    """Ask `count` context-only questions in every mode: one after the other, then from 16 clients at once."""
-    results: Result = {}
-    async with RagClient(server.url) as rag:
+async def queries(servers: Mapping[str, Running], corpus: Corpus, count: int, label: str) -> dict[str, Result]:
+    """Ask `count` context-only questions in every mode: one after the other, then from 16 clients at once.
+
+    Where there are several servers they take turns, question by question and burst by burst, so that other load on
+    the machine meets all of them alike. A server that waits costs nothing.
+    """
+    results: dict[str, Result] = {name: {} for name in servers}
+    async with contextlib.AsyncExitStack() as stack:
+        clients = {name: await stack.enter_async_context(RagClient(server.url)) for name, server in servers.items()}
         for mode in MODES:
-            for question in corpus.questions(5, f"{label}-warm-{mode}"):
-                await rag.context(question, mode)
-            answers = [await rag.context(question, mode) for question in corpus.questions(count, f"{label}-{mode}")]
-            if sum(answer.is_empty for answer in answers) > MOST_EMPTY * count:
-                raise RuntimeError(f"mode {mode} found nothing for most questions; its times would say nothing")
-            seconds = [answer.seconds for answer in answers]
-            results[mode] = {
-                "p50_ms": 1000 * statistics.median(seconds),
-                "p95_ms": 1000 * statistics.quantiles(seconds, n=20)[-1],
-                "empty": sum(answer.is_empty for answer in answers),
-                "characters": statistics.median(answer.characters for answer in answers),
-                "per_s_16_clients": await _throughput(rag, corpus, mode, count, label),
-            }
+            for name, figures in (await _alone(servers, clients, corpus, mode, count, label)).items():
+                results[name][mode] = figures
+            for name, per_s in (await _together(clients, corpus, mode, count, label)).items():
+                results[name][mode]["per_s_16_clients"] = per_s
     return results
 
 
-async def _throughput(rag: RagClient, corpus: Corpus, mode: str, count: int, label: str) -> float:
-    waiting = corpus.questions(count, f"{label}-many-{mode}")
-
-    async def client() -> None:
-        for question in waiting:
+async def _alone(
+    servers: Mapping[str, Running],
+    clients: Mapping[str, RagClient],
+    corpus: Corpus,
+    mode: str,
+    count: int,
+    label: str,
+) -> dict[str, Result]:
+    for rag in clients.values():
+        for question in corpus.questions(5, f"{label}-warm-{mode}"):
             await rag.context(question, mode)
+    answers: dict[str, list[ContextAnswer]] = {name: [] for name in clients}
+    cpu = dict.fromkeys(clients, 0.0)
+    for question in corpus.questions(count, f"{label}-{mode}"):
+        for name, rag in clients.items():
+            before = procfs.cpu_seconds(servers[name].pid)
+            answers[name].append(await rag.context(question, mode))
+            cpu[name] += procfs.cpu_seconds(servers[name].pid) - before
+    results: dict[str, Result] = {}
+    for name, given in answers.items():
+        empty = sum(answer.is_empty for answer in given)
+        if empty > MOST_EMPTY * count:
+            raise RuntimeError(f"{name}: mode {mode} found nothing for {empty} of {count} questions; times say nothing")
+        seconds = [answer.seconds for answer in given]
+        results[name] = {
+            "p50_ms": 1000 * statistics.median(seconds),
+            "p95_ms": 1000 * statistics.quantiles(seconds, n=20)[-1],
+            "cpu_ms": 1000 * cpu[name] / count,
+            "empty": empty,
+            "characters": statistics.median(answer.characters for answer in given),
+        }
+    return results
 
-    started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
-    return count / (time.perf_counter() - started)
+
+async def _together(
+    clients: Mapping[str, RagClient], corpus: Corpus, mode: str, count: int, label: str
+) -> dict[str, float]:
+    spent = dict.fromkeys(clients, 0.0)
+    for burst in range(BURSTS):
+        for name, rag in clients.items():
+            waiting = corpus.questions(count // BURSTS, f"{label}-many-{mode}-{burst}")
+            started = time.perf_counter()
+            await asyncio.gather(*(_client(rag, waiting, mode) for _ in range(CLIENTS)))
+            spent[name] += time.perf_counter() - started
+    return {name: count // BURSTS * BURSTS / seconds for name, seconds in spent.items()}
+
+
+async def _client(rag: RagClient, waiting: Iterator[Question], mode: str) -> None:
+    """Ask what no other client has taken yet."""
+    for question in waiting:
+        await rag.context(question, mode)
 
 
 def document_mixes(corpus: Corpus, chunks: int) -> dict[str, list[Document]]:
@@ -120,9 +170,7 @@ async def slots(product: Product, command: tuple[str, ...], documents: Sequence[
         RagClient(server.url) as rag,
         ModelClient(model_url) as model,
     ):
-        # A server that has just started loads its tokenizer and parsers with the first document.
-        await rag.insert(Corpus().series("warm", [200]))
-        await rag.wait_for(1, limit_s=60)
+        await warm_up(rag)
         await model.reset()
         started = time.perf_counter()
         await rag.insert(documents)

@@ -107,6 +107,11 @@ def _query_rows(ours: Result, peer: Result, key: str, *, at_size: bool) -> Itera
             _get(peer, key, mode, "p50_ms"),
             Bar(25) if at_size else Bar(1 / 8, of_ratio=True),
         )
+        yield Row(
+            f"query {mode}{where}, server's CPU ms",
+            mine.get("cpu_ms") if have else None,
+            _get(peer, key, mode, "cpu_ms"),
+        )
         tail = mine["p95_ms"] if have else None
         yield Row(
             f"query {mode}{where}, p95 ms",

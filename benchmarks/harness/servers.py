@@ -21,6 +21,7 @@ import httpx
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 20.0
 EMBEDDING_DIM = 1024
+OURS, PEER = "ours", "peer"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Running:
 def our_server() -> Product:
     """Return this repository's server, run by the Python that runs the benchmark."""
     script = Path(sys.executable).with_name("lightrag-server")
-    return Product("ours", (str(script),), _version(Path(sys.executable), "lightrag-server"))
+    return Product(OURS, (str(script),), _version(Path(sys.executable), "lightrag-server"))
 
 
 def peer_server(venv: Path, tiktoken_cache: Path | None) -> Product:
@@ -57,7 +58,7 @@ def peer_server(venv: Path, tiktoken_cache: Path | None) -> Product:
     if not script.exists():
         raise FileNotFoundError(f"no LightRAG server at {script}; see benchmarks/README.md for the steps")
     extra = (("TIKTOKEN_CACHE_DIR", str(tiktoken_cache)),) if tiktoken_cache else ()
-    return Product("LightRAG", (str(script),), _version(venv / "bin" / "python", "lightrag-hku"), extra)
+    return Product(PEER, (str(script),), _version(venv / "bin" / "python", "lightrag-hku"), extra)
 
 
 def _version(python: Path, distribution: str) -> str:
