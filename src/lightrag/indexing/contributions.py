@@ -21,9 +21,9 @@ from lightrag.indexing.fold import (
 )
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.storage.contracts import Namespace, Storage, Touched, VectorKind
+from lightrag.storage.rows import chunk_of_row, chunk_row, key_of_pair
 from lightrag.text.words import index_terms
 from lightrag.types import (
-    FIELD_SEPARATOR,
     Chunk,
     DocumentRecord,
     Entity,
@@ -50,38 +50,6 @@ class ExtractedChunk:
     created_at: int
     """Unix seconds at which the document was accepted."""
     fingerprint: str
-
-
-def chunk_row(chunk: Chunk) -> JsonObject:
-    """Return a chunk as it is stored (LightRAG's field names beside our own)."""
-    return {
-        "id": chunk.id,
-        "full_doc_id": chunk.doc_id,
-        "chunk_order_index": chunk.order,
-        "content": chunk.content,
-        "tokens": chunk.tokens,
-        "start": chunk.start,
-        "end": chunk.end,
-        "file_path": chunk.file_path,
-        "page_start": chunk.page_start,
-        "page_end": chunk.page_end,
-    }
-
-
-def chunk_from_row(key: str, row: JsonObject) -> Chunk:
-    """Return a chunk from its stored form."""
-    return Chunk(
-        id=key,
-        doc_id=row["full_doc_id"],
-        order=row["chunk_order_index"],
-        content=row["content"],
-        tokens=row["tokens"],
-        start=row["start"],
-        end=row["end"],
-        file_path=row["file_path"],
-        page_start=row["page_start"],
-        page_end=row["page_end"],
-    )
 
 
 def extraction_row(extracted: ExtractedChunk) -> JsonObject:
@@ -175,7 +143,7 @@ async def put_mentions_again(tx: Storage, chunk_ids: Sequence[str], fold: Folder
     chunks = await tx.kv(Namespace.TEXT_CHUNKS).get(list(rows))
     said = [
         ExtractedChunk(
-            chunk_from_row(key, chunk),
+            chunk_of_row(key, chunk),
             extraction_from_row(rows[key]),
             rows[key]["created_at"],
             rows[key]["fingerprint"],
@@ -231,7 +199,7 @@ class Folder:
             (StaleKey(StaleKind.ENTITY_SUMMARY, name), draft.need) for name, draft in entities.items() if draft.need
         ]
         needs += [
-            (StaleKey(StaleKind.RELATION_SUMMARY, FIELD_SEPARATOR.join(pair)), draft.need)
+            (StaleKey(StaleKind.RELATION_SUMMARY, key_of_pair(pair)), draft.need)
             for pair, draft in relations.items()
             if draft.need
         ]
@@ -277,7 +245,7 @@ class Folder:
         await tx.graph.put_relations(changed)
         stale = [
             StaleText(
-                StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(relation.pair)),
+                StaleKey(StaleKind.RELATION, key_of_pair(relation.pair)),
                 relation_vector_text(relation),
             )
             for relation in changed
@@ -287,7 +255,7 @@ class Folder:
         gone = [pair for pair in pairs if pair not in relations]
         if gone:
             await tx.graph.delete_relations(gone)
-            keys = [FIELD_SEPARATOR.join(pair) for pair in gone]
+            keys = [key_of_pair(pair) for pair in gone]
             await tx.vectors(VectorKind.RELATIONS).delete(keys)
             await _forget_stale(tx, [StaleKind.RELATION, StaleKind.RELATION_SUMMARY], keys)
         return stale

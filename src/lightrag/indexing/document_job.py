@@ -16,7 +16,6 @@ from lightrag.indexing.contributions import (
     Folder,
     add_chunks,
     add_extractions,
-    chunk_from_row,
     extraction_from_row,
     move_chunks,
     put_mentions,
@@ -29,7 +28,8 @@ from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.types import FIELD_SEPARATOR, Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
+from lightrag.storage.rows import chunk_of_row, key_of_pair
+from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class DocumentJob:
     async def _forget_answers(self, chunk_ids: Sequence[str]) -> None:
         if self._tools.forget_answers is not None and self._record.metadata.get("delete_llm_cache"):
             rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(chunk_ids)
-            await self._tools.forget_answers([chunk_from_row(key, row) for key, row in rows.items()])
+            await self._tools.forget_answers([chunk_of_row(key, row) for key, row in rows.items()])
 
     async def fail(self, reason: str) -> None:
         """Record why the document could not be indexed."""
@@ -234,7 +234,7 @@ class DocumentJob:
         for group in _groups(kept):
             keys = [chunk.id for chunk in group]
             rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(keys)
-            moved = [chunk for chunk in group if chunk.id in rows and chunk_from_row(chunk.id, rows[chunk.id]) != chunk]
+            moved = [chunk for chunk in group if chunk.id in rows and chunk_of_row(chunk.id, rows[chunk.id]) != chunk]
             if not moved:
                 continue
             self._offer(await self._write(lambda tx, moved=moved: self._moved(tx, moved, created)))  # type: ignore[misc]
@@ -303,7 +303,7 @@ class DocumentJob:
             keys = [
                 *(StaleKey(StaleKind.CHUNK, key) for key in group),
                 *(StaleKey(StaleKind.ENTITY, name) for name in touched.names),
-                *(StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(pair)) for pair in touched.pairs),
+                *(StaleKey(StaleKind.RELATION, key_of_pair(pair)) for pair in touched.pairs),
             ]
             stale = await storage.kv(Namespace.STALE).get([str(key) for key in keys])
             self._offer(await texts_of(storage, [key for key in keys if str(key) in stale]))

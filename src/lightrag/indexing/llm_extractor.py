@@ -49,11 +49,11 @@ class LLMExtractor:
     async def extract(self, chunk: Chunk) -> Extraction:
         """Return what the model found; raises `UnusableAnswer` where no attempt gave records."""
         messages = self._opening(chunk)
-        found, answer = await self._ask(messages)
+        found, answer = await self._ask(chunk, messages)
         for _ in range(self.rounds):
             messages = (*messages, Message("assistant", answer), Message("user", template("extract_more")))
             try:
-                more, answer = await self._ask(messages)
+                more, answer = await self._ask(chunk, messages)
             except UnusableAnswer:
                 break
             found = _merge(found, more)
@@ -61,24 +61,24 @@ class LLMExtractor:
 
     def requests(self, chunk: Chunk) -> list[ChatRequest]:
         """Return the requests by which the chunk's first answers are cached."""
-        return [self._request(self._opening(chunk), attempt) for attempt in range(self.attempts)]
+        return [self._request(chunk, self._opening(chunk), attempt) for attempt in range(self.attempts)]
 
     def _opening(self, chunk: Chunk) -> tuple[Message, ...]:
         return (Message("system", self._system()), Message("user", fill("extract_user", text=chunk.content)))
 
-    def _request(self, messages: tuple[Message, ...], attempt: int) -> ChatRequest:
+    def _request(self, chunk: Chunk, messages: tuple[Message, ...], attempt: int) -> ChatRequest:
         # A cached answer that could not be read would be given again; another temperature makes it another request,
         # and lets a model that is stuck in a rut leave it.
         temperature = None if attempt == 0 else 0.5 + 0.2 * attempt
-        return ChatRequest(messages, Role.EXTRACT, temperature=temperature)
+        return ChatRequest(messages, Role.EXTRACT, temperature=temperature, chunk_id=chunk.id)
 
     def _system(self) -> str:
         return fill("extract_system", entity_types=", ".join(self.entity_types), language=self.language)
 
-    async def _ask(self, messages: tuple[Message, ...]) -> tuple[Extraction, str]:
+    async def _ask(self, chunk: Chunk, messages: tuple[Message, ...]) -> tuple[Extraction, str]:
         failure: UnusableAnswer | None = None
         for attempt in range(self.attempts):
-            reply = await self.chat.complete(self._request(messages, attempt))
+            reply = await self.chat.complete(self._request(chunk, messages, attempt))
             try:
                 return parse_answer(reply.text, cut_off=reply.finish_reason == "length"), reply.text
             except UnusableAnswer as error:

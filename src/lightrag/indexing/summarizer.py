@@ -9,10 +9,10 @@ from lightrag.errors import LightRAGError
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.fold import SummaryNeed, draft_entity, draft_relation, estimate_tokens
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
-from lightrag.indexing.vectorizer import pair_of
 from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role
 from lightrag.prompts import fill
 from lightrag.storage.contracts import Namespace, Storage, Touched
+from lightrag.storage.rows import pair_of_key
 
 ROUND = 64
 """Summaries that are looked up, written and folded together."""
@@ -64,7 +64,7 @@ class Summarizer:
                 tx,
                 Touched(
                     frozenset(key.key for key in done if key.kind == StaleKind.ENTITY_SUMMARY),
-                    frozenset(pair_of(key.key) for key in done if key.kind == StaleKind.RELATION_SUMMARY),
+                    frozenset(pair_of_key(key.key) for key in done if key.kind == StaleKind.RELATION_SUMMARY),
                 ),
             )
         return len(keys), stale, next((error for error in outcomes if error is not None), None)
@@ -81,7 +81,7 @@ class Summarizer:
     async def _needs(self, keys: Sequence[StaleKey]) -> dict[StaleKey, SummaryNeed]:
         rules, graph = self._fold.rules, self._storage.graph
         names = [key.key for key in keys if key.kind == StaleKind.ENTITY_SUMMARY]
-        pairs = [pair_of(key.key) for key in keys if key.kind == StaleKind.RELATION_SUMMARY]
+        pairs = [pair_of_key(key.key) for key in keys if key.kind == StaleKind.RELATION_SUMMARY]
         entities = await graph.entity_evidence(names, rules.evidence_limit)
         relations = await graph.relation_evidence(pairs, rules.evidence_limit)
         needs: dict[StaleKey, SummaryNeed] = {}
@@ -89,8 +89,8 @@ class Summarizer:
             need = None
             if key.kind == StaleKind.ENTITY_SUMMARY and key.key in entities:
                 need = draft_entity(key.key, entities[key.key], rules).need
-            elif key.kind == StaleKind.RELATION_SUMMARY and pair_of(key.key) in relations:
-                need = draft_relation(pair_of(key.key), relations[pair_of(key.key)], rules).need
+            elif key.kind == StaleKind.RELATION_SUMMARY and pair_of_key(key.key) in relations:
+                need = draft_relation(pair_of_key(key.key), relations[pair_of_key(key.key)], rules).need
             if need is not None:
                 needs[key] = need
         return needs

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 
 from lightrag.errors import ContextTooLong, LightRAGError
-from lightrag.indexing.contributions import chunk_from_row
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
 from lightrag.llm.contracts import EmbeddingModel
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
-from lightrag.types import FIELD_SEPARATOR, Pair
+from lightrag.storage.rows import chunk_of_row, key_of_pair, pair_of_key
 
 GATHER_SECONDS = 0.03
 """How long a batch that is not full waits for more."""
@@ -209,22 +208,14 @@ async def texts_of(storage: Storage, keys: Sequence[StaleKey]) -> list[StaleText
     }
     found: list[StaleText] = []
     chunks = await storage.kv(Namespace.TEXT_CHUNKS).get(by_kind[StaleKind.CHUNK])
-    found += [
-        StaleText(StaleKey(StaleKind.CHUNK, key), chunk_from_row(key, row).content) for key, row in chunks.items()
-    ]
+    found += [StaleText(StaleKey(StaleKind.CHUNK, key), chunk_of_row(key, row).content) for key, row in chunks.items()]
     entities = await storage.graph.get_entities(by_kind[StaleKind.ENTITY])
     found += [
         StaleText(StaleKey(StaleKind.ENTITY, name), entity_vector_text(entity)) for name, entity in entities.items()
     ]
-    relations = await storage.graph.get_relations([pair_of(key) for key in by_kind[StaleKind.RELATION]])
+    relations = await storage.graph.get_relations([pair_of_key(key) for key in by_kind[StaleKind.RELATION]])
     found += [
-        StaleText(StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(pair)), relation_vector_text(relation))
+        StaleText(StaleKey(StaleKind.RELATION, key_of_pair(pair)), relation_vector_text(relation))
         for pair, relation in relations.items()
     ]
     return found
-
-
-def pair_of(key: str) -> Pair:
-    """Return both ends of a relation's key."""
-    source, _, target = key.partition(FIELD_SEPARATOR)
-    return (source, target)

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
-from lightrag.indexing.contributions import Folder, chunk_from_row, put_mentions_again, remove_chunks
+from lightrag.indexing.contributions import Folder, put_mentions_again, remove_chunks
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.stale import StaleKey, StaleKind
 from lightrag.storage.contracts import Namespace, Storage, Touched, VectorKind
+from lightrag.storage.rows import chunk_of_row, key_of_pair
 from lightrag.text.words import index_terms
-from lightrag.types import FIELD_SEPARATOR, Chunk, DocStatus, DocumentRecord, JsonObject, Pair
+from lightrag.types import Chunk, DocStatus, DocumentRecord, JsonObject, Pair
 
 T = TypeVar("T")
 
@@ -158,7 +159,7 @@ class Verifier:
     async def _check_chunks(self, found: _Findings, owned: dict[str, str]) -> dict[StaleKey, str]:
         expected: dict[StaleKey, str] = {}
         async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
-            chunk = chunk_from_row(key, row)
+            chunk = chunk_of_row(key, row)
             found.report.chunks += 1
             if owned.get(key) != chunk.doc_id:
                 found.report.note(f"chunk {key}: no document claims it")
@@ -168,7 +169,7 @@ class Verifier:
         if self._storage.lexical is not None and await self._storage.lexical.count() != found.report.chunks:
             found.report.note("the text index does not hold as many chunks as there are")
             async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
-                found.unindexed_chunks.append(chunk_from_row(key, row))
+                found.unindexed_chunks.append(chunk_of_row(key, row))
         async for key, row in _rows(self._storage, Namespace.EXTRACTIONS):
             said = {fields[0] for fields in row["entities"]}
             if key not in owned:
@@ -212,7 +213,7 @@ class Verifier:
                 if folded.get(relation.pair) != relation:
                     found.report.note(f"relation {relation.source!r} — {relation.target!r} does not agree")
                     found.touched_pairs.add(relation.pair)
-                key = StaleKey(StaleKind.RELATION, FIELD_SEPARATOR.join(relation.pair))
+                key = StaleKey(StaleKind.RELATION, key_of_pair(relation.pair))
                 expected[key] = text_hash(relation_vector_text(relation))
         after = None
         while pairs := await graph.scan_mention_pairs(after=after, limit=PAGE):

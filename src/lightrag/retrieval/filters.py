@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from lightrag.retrieval.rows import key_of_pair
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence, Storage
+from lightrag.storage.rows import key_of_pair
 from lightrag.types import DocumentFilter, Entity, Pair, Relation
 
 FoldEntity = Callable[[str, EntityEvidence], Entity]

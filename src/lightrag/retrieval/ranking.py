@@ -11,9 +11,9 @@ from lightrag.retrieval.arrays import FloatArray, GraphArrays
 from lightrag.retrieval.candidates import DENSE, LEXICAL, Candidates
 from lightrag.retrieval.fusion import chunk_weights, interleave, softened
 from lightrag.retrieval.names import spelling, spellings_in
-from lightrag.retrieval.rows import pair_of_key
 from lightrag.retrieval.walk import Transitions, Walked, WalkRules, walk
 from lightrag.storage.contracts import Hit
+from lightrag.storage.rows import pair_of_key
 from lightrag.types import Keywords, ListRank, Mode, Pair, Relation
 
 GRAPH = "graph"

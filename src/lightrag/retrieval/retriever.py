@@ -37,9 +37,9 @@ from lightrag.retrieval.ranking import (
     ranks_by_list,
     relation_order,
 )
-from lightrag.retrieval.rows import chunk_of_row
 from lightrag.retrieval.walk import Transitions, WalkRules, transitions
 from lightrag.storage.contracts import Namespace, Storage
+from lightrag.storage.rows import chunk_of_row
 from lightrag.types import (
     MODES,
     Chunk,
