@@ -47,6 +47,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         runner.run(sockets=[listener])
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit:
+        # uvicorn's way to say that the application did not start.
+        if server.start_error is None:
+            raise
     if server.start_error is not None:
         _give_up(str(server.start_error), 1)
     if not runner.started:
