@@ -55,6 +55,7 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
                 started, before = time.perf_counter(), procfs.cpu_seconds(server.pid)
                 await rag.insert(part)
                 await rag.wait_for(1 + per_slice * (number + 1), limit_s=3600)
+                await rag.rest(limit_s=3600)
                 walls.append(time.perf_counter() - started)
                 cpus.append(procfs.cpu_seconds(server.pid) - before)
         chunks, stats = await rag.chunks() - before_chunks, await model.stats()

@@ -80,6 +80,18 @@ class RagClient:
                 raise TimeoutError(f"{documents} documents were expected within {limit_s:.0f} s: {counts}")
             await asyncio.sleep(POLL_S)
 
+    async def rest(self, *, limit_s: float) -> None:
+        """Wait until the pipeline has nothing left to do, summaries and vectors included."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            answer = await self._http.get("/documents/pipeline_status")
+            _expect_success(answer)
+            if not answer.json()["busy"]:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the pipeline is still busy after {limit_s:.0f} s: {answer.text[:500]}")
+            await asyncio.sleep(POLL_S)
+
     async def chunks(self) -> int:
         """Return the number of chunks of all documents."""
         total, page = 0, 1
