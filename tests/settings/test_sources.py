@@ -121,6 +121,12 @@ def test_a_misspelt_variable_is_pointed_out(tmp_path: Path) -> None:
     )
 
 
+def test_a_variable_of_lightrag_without_a_subject_here_is_pointed_out(tmp_path: Path) -> None:
+    assert load_settings([], {"RELATED_CHUNK_NUMBER": "5"}, tmp_path).warnings == (
+        "RELATED_CHUNK_NUMBER (environment) has no effect here",
+    )
+
+
 def test_an_unknown_option_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         load_settings(["--colour", "red"], {}, tmp_path)

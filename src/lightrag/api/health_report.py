@@ -84,7 +84,6 @@ def _configuration(settings: Settings, info: EngineInfo) -> dict[str, Any]:
         "enable_llm_cache_for_extract": indexing.cache_extractions,
         "enable_llm_cache": query.cache_answers,
         "cosine_threshold": query.cosine_threshold,
-        "related_chunk_number": query.related_chunk_number,
         "max_graph_nodes": query.max_graph_nodes,
         "enable_rerank": False,
         "rerank_binding": None,

@@ -170,15 +170,6 @@ class IndexingSettings(Group):
     evidence_limit: Annotated[Count, Option(("LIGHTRAG_EVIDENCE_LIMIT",))] = Field(
         24, description="mentions that the description of one entity or relation is made from"
     )
-    max_source_ids_per_entity: Annotated[Count, Option(("MAX_SOURCE_IDS_PER_ENTITY",))] = Field(
-        300, description="chunk ids shown with an entity"
-    )
-    max_source_ids_per_relation: Annotated[Count, Option(("MAX_SOURCE_IDS_PER_RELATION",))] = Field(
-        300, description="chunk ids shown with a relation"
-    )
-    max_file_paths: Annotated[Count, Option(("MAX_FILE_PATHS",))] = Field(
-        100, description="file paths shown with an entity or relation"
-    )
     cache_extractions: Annotated[bool, Option(("ENABLE_LLM_CACHE_FOR_EXTRACT",))] = Field(
         True, description="keep the model's answers on chunks, so that none is paid for twice"
     )
@@ -203,9 +194,6 @@ class QuerySettings(Group):
     )
     cosine_threshold: Annotated[float, Option(("COSINE_THRESHOLD",), "--cosine-threshold")] = Field(
         0.2, ge=-1, le=1, description="least cosine of what vector search finds"
-    )
-    related_chunk_number: Annotated[Count, Option(("RELATED_CHUNK_NUMBER",))] = Field(
-        5, description="chunks taken per entity or relation"
     )
     history_turns: Annotated[CountOrZero, Option(("HISTORY_TURNS",), "--history-turns")] = Field(
         0, description="turns of the conversation that are used; 0 for all that were sent"

@@ -45,6 +45,24 @@ _GROUPS: Mapping[str, tuple[str, type[Group]]] = {
     "parsing": ("reading of files", ParsingSettings),
 }
 _ROLES: Mapping[str, str] = {"extract": "EXTRACT_", "keyword": "KEYWORD_", "query": "QUERY_"}
+WITHOUT_EFFECT = frozenset(
+    {
+        "DOCUMENT_LOADING_ENGINE",
+        "EMBEDDING_TOKEN_LIMIT",
+        "KG_CHUNK_PICK_METHOD",
+        "MAX_EMBED_TOKENS",
+        "MAX_FILE_PATHS",
+        "MAX_SOURCE_IDS_PER_ENTITY",
+        "MAX_SOURCE_IDS_PER_RELATION",
+        "MAX_TOKEN_ENTITY_DESC",
+        "MAX_TOKEN_RELATION_DESC",
+        "MAX_TOKEN_SUMMARY",
+        "MAX_TOKEN_TEXT_CHUNK",
+        "RELATED_CHUNK_NUMBER",
+        "SOURCE_IDS_LIMIT_METHOD",
+    }
+)
+"""Variables of LightRAG whose subject does not exist here; who sets one is told."""
 _OUR_PREFIXES = ("LIGHTRAG_", "LLM_", "EMBEDDING_", *DIALECTS)
 
 G = TypeVar("G", bound=Group)
@@ -212,6 +230,9 @@ class _Loader:
         known = set(_known_variables())
         for variables, place in ((self._sources.environ, "environment"), (self._sources.dotenv, ".env")):
             for name in sorted(variables):
+                if name in WITHOUT_EFFECT and variables[name].strip():
+                    yield f"{name} ({place}) has no effect here"
+                    continue
                 if name.startswith(_OUR_PREFIXES) and name not in known and variables[name].strip():
                     yield f"{name} ({place}) is not known{_did_you_mean(name, known)}"
         known_keys = {item.option.ini for _, group in _GROUPS.values() for item in declared(group)}

@@ -88,11 +88,6 @@ class EmbeddingOptions(Group):
     send_dim: Annotated[bool, Option(("EMBEDDING_SEND_DIM",))] = Field(
         False, description="ask the model server for vectors of length EMBEDDING_DIM"
     )
-    token_limit: Annotated[int | None, Option(("EMBEDDING_TOKEN_LIMIT", "MAX_EMBED_TOKENS"))] = Field(
-        None,
-        ge=16,
-        description="most tokens that the model reads of one text; unset: what is known of the model",
-    )
     timeout: Annotated[Seconds, Option(("EMBEDDING_TIMEOUT",)), Field(gt=0)] = Field(
         30, description="seconds for one call; None for no limit"
     )
@@ -137,7 +132,6 @@ class EmbeddingSettings(Group):
     model: str
     dim: int | None
     send_dim: bool
-    token_limit: int | None
     timeout: float | None
     max_async: int
     batch_num: int
@@ -239,7 +233,6 @@ def resolve_embedding(said: EmbeddingOptions, llm: ChatModelOptions, context: Mo
         model=said.model or EMBEDDING_MODELS[dialect],
         dim=said.dim,
         send_dim=said.send_dim,
-        token_limit=said.token_limit,
         timeout=said.timeout,
         max_async=said.max_async,
         batch_num=said.batch_num,
