@@ -79,6 +79,10 @@ class ModelRefused(ModelError):
     """The server rejected the request for good: wrong key, unknown model, quota used up, invalid parameters."""
 
 
+class AccessRefused(ModelRefused):
+    """The server does not serve this account or model (wrong key, quota used up, unknown model); another one may."""
+
+
 class ContextTooLong(ModelRefused):
     """The prompt does not fit the model's context."""
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import orjson
 
 from lightrag.errors import (
+    AccessRefused,
     ContextTooLong,
     ModelError,
     ModelRateLimited,
@@ -37,7 +38,14 @@ _CONTEXT_SIGNS = (
     "too many tokens",
     "reduce the length",
 )
-_QUOTA_SIGNS = ("insufficient_quota", "insufficient balance", "exceeded your current quota", "billing")
+_QUOTA_SIGNS = (
+    "insufficient_quota",
+    "insufficient balance",
+    "exceeded your current quota",
+    "credit balance is too low",
+    "billing",
+)
+_KEY_SIGNS = ("api_key_invalid", "api key not valid", "invalid api key", "invalid_api_key")
 _KEY_LIKE = re.compile(r"\b(?:sk|pk|gsk|xai)-[\w*.-]{4,}|Bearer\s+\S+")
 _EXCERPT = 300
 
@@ -118,6 +126,10 @@ class Endpoint:
         """Return the error for a request that will never succeed as it is."""
         return ModelRefused(self._text(reason, advice))
 
+    def no_access(self, reason: str, advice: str) -> AccessRefused:
+        """Return the error for a request that this server refuses to this account."""
+        return AccessRefused(self._text(reason, advice))
+
     def too_long(self, reason: str) -> ContextTooLong:
         """Return the error for a prompt or text that does not fit."""
         return ContextTooLong(
@@ -132,22 +144,19 @@ class Endpoint:
         lowered = body.lower()
         if status in (400, 413, 422, 500) and any(sign in lowered for sign in _CONTEXT_SIGNS):
             return self.too_long(reason)
-        if status == 402 or (status == 429 and any(sign in lowered for sign in _QUOTA_SIGNS)):
-            return self.refused(reason, "the account's quota is used up: add credit or use another key")
+        if status == 402 or (status in (400, 403, 429) and any(sign in lowered for sign in _QUOTA_SIGNS)):
+            return self.no_access(reason, "the account's quota is used up: add credit or use another key")
         wait = retry_after_seconds(headers)
         if status == 429 or (status >= 500 and wait is not None):
             said = f"; the server asks to wait {wait:g} s" if wait is not None else ""
             return ModelRateLimited(self._text(reason + said, "lower the number of parallel calls"), wait)
         if status >= 500 or status in (408, 425):
             return self.unreachable(reason)
-        return self.refused(reason, self._advice(status))
-
-    def _advice(self, status: int) -> str:
-        if status in (401, 403):
-            return "check the API key and what it may use"
+        if status in (401, 403) or (status == 400 and any(sign in lowered for sign in _KEY_SIGNS)):
+            return self.no_access(reason, "check the API key and what it may use")
         if status == 404:
-            return f"check the base URL and {self.model_setting}"
-        return "check the model's parameters; the same request will not succeed"
+            return self.no_access(reason, f"check the base URL and {self.model_setting}")
+        return self.refused(reason, "check the model's parameters; the same request will not succeed")
 
     def _detail(self, body: str) -> str:
         try:

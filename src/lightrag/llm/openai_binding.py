@@ -18,12 +18,13 @@ import orjson
 
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
-from lightrag.llm.openai_client import Concessions, OpenAIClient
+from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
 from lightrag.llm.thinking import ThinkingSplitter, split_thinking
 from lightrag.llm.usage import estimate_usage
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+OPENAI = Gateway()
 
 
 class OpenAIChat:
@@ -32,9 +33,9 @@ class OpenAIChat:
     `base_url` includes the version path (`…/v1`). Without `api_key` no credentials are sent, whatever the environment
     holds. `timeout`: seconds for a whole answer, and between two pieces of a streamed one; None for no limit. `extra`:
     parameters that go with every request (those under `extra_body` too). `headers` are sent with every request.
-    `context_tokens` is noted in `facts`. Parameters that the server turns out to refuse
-    (`response_format`, `stream_options`, `temperature`; `max_tokens` for `max_completion_tokens`) are left out, or
-    renamed, from then on.
+    `context_tokens` is noted in `facts`. `gateway`: how a server is addressed that wants its key elsewhere. Parameters
+    that the server turns out to refuse (`response_format`, `stream_options`, `temperature`; `max_tokens` for
+    `max_completion_tokens`) are left out, or renamed, from then on.
     """
 
     def __init__(
@@ -47,16 +48,17 @@ class OpenAIChat:
         *,
         context_tokens: int | None = None,
         headers: Mapping[str, str] | None = None,
+        gateway: Gateway = OPENAI,
     ) -> None:
         url = base_url or DEFAULT_BASE_URL
         self._extra = dict(extra or {})
         self._extra |= self._extra.pop("extra_body", None) or {}
         self._timeout = timeout
         self._facts = ModelFacts(
-            "openai", model, public_url(url), context_tokens=context_tokens, variant=fingerprint(self._extra)
+            gateway.binding, model, public_url(url), context_tokens=context_tokens, variant=fingerprint(self._extra)
         )
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
-        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint)
+        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint, gateway)
         self._concessions = Concessions()
 
     @property
@@ -200,14 +202,15 @@ class OpenAIEmbedding:
         query_prefix: str = "",
         document_prefix: str = "",
         headers: Mapping[str, str] | None = None,
+        gateway: Gateway = OPENAI,
     ) -> None:
         url = base_url or DEFAULT_BASE_URL
         self._parameters = {"dimensions": dimension} if send_dimensions and dimension else {}
         self._prefixes = {"query": query_prefix, "document": document_prefix}
         self._timeout = timeout
-        self._facts = ModelFacts("openai", model, public_url(url), dimension=dimension, max_batch=max_batch)
+        self._facts = ModelFacts(gateway.binding, model, public_url(url), dimension=dimension, max_batch=max_batch)
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
-        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint)
+        self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint, gateway)
         self._concessions = Concessions()
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,6 +23,17 @@ _log = logging.getLogger(__name__)
 _CONNECT_SECONDS = 10.0
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gateway:
+    """How a server that speaks the dialect is addressed."""
+
+    binding: str = "openai"
+    key_header: str = ""
+    """The header that carries the key; empty: `Authorization`, as a bearer token."""
+    query: tuple[tuple[str, str], ...] = ()
+    """Parameters of every address."""
+
+
 class OpenAIClient:
     """The SDK's client, made at first use; speaks JSON in and bytes or decoded events out."""
 
@@ -32,11 +44,16 @@ class OpenAIClient:
         timeout: float | None,
         headers: Mapping[str, str] | None,
         endpoint: Endpoint,
+        gateway: Gateway | None = None,
     ) -> None:
+        gateway = gateway or Gateway()
         self._base_url = base_url
-        self._api_key = api_key or ""
+        self._query = dict(gateway.query)
+        self._api_key = "" if gateway.key_header else api_key or ""
         self._timeout = timeout
         self._headers = dict(headers or {})
+        if gateway.key_header and api_key:
+            self._headers[gateway.key_header] = api_key
         self._endpoint = endpoint
         self._sdk: AsyncOpenAI | None = None
         self._making = asyncio.Lock()
@@ -132,6 +149,7 @@ class OpenAIClient:
             timeout=openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS)),
             max_retries=0,
             default_headers=headers | self._headers,
+            default_query=self._query,
             _enforce_credentials=False,
         )
 
@@ -172,7 +190,7 @@ class Concessions:
         return False
 
 
-_UNSUPPORTED = ("support", "unknown", "unrecognized", "not permitted", "not allowed", "extra")
+_UNSUPPORTED = ("support", "unknown", "unrecognized", "not permitted", "not allowed", "extra", "deprecated")
 _OBJECTIONS: dict[str, tuple[tuple[str, ...], ...]] = {
     "response_format": (("response_format", "json_object", "json mode"),),
     "stream_options": (("stream_options",),),

@@ -5,12 +5,15 @@ Derive a test class from `ChatContract` or `EmbeddingContract` and say how the m
     class TestMyChat(ChatContract):
         def make(self, server, **options):
             return MyChat("stand-in", server.url, **options)
+
+A binding of another dialect names the stand-in server that speaks it as `server_type`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from email.utils import formatdate
 from time import time
 from typing import Any
@@ -19,6 +22,7 @@ import numpy as np
 import pytest
 
 from lightrag.errors import (
+    AccessRefused,
     ContextTooLong,
     ModelError,
     ModelRateLimited,
@@ -39,11 +43,11 @@ FAILURES: list[tuple[Reaction, type[ModelError], bool]] = [
     (Reaction.status_code(503, retry_after="2"), ModelRateLimited, True),
     (
         Reaction.status_code(429, message="You exceeded your current quota", code="insufficient_quota"),
-        ModelRefused,
+        AccessRefused,
         False,
     ),
-    (Reaction.status_code(401), ModelRefused, False),
-    (Reaction.status_code(404, message="model 'x' not found"), ModelRefused, False),
+    (Reaction.status_code(401), AccessRefused, False),
+    (Reaction.status_code(404, message="model 'x' not found"), AccessRefused, False),
     (Reaction.status_code(400, message="bad parameter"), ModelRefused, False),
     (Reaction.status_code(400, message="the input exceeds the context length"), ContextTooLong, False),
     (Reaction.raw(b"<html>a login page</html>"), UnusableAnswer, True),
@@ -73,6 +77,7 @@ def closed_port() -> int:
 
 
 class _Contract:
+    server_type: Callable[..., ModelServer] = ModelServer
     options_for_secret: dict[str, Any] = {"api_key": SECRET}  # noqa: RUF012
 
     async def provoke(self, model: Any) -> None:
@@ -87,7 +92,7 @@ class _Contract:
     async def test_what_goes_wrong_becomes_one_of_our_errors(
         self, reaction: Reaction, error: type[ModelError], retryable: bool
     ) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(reaction)
             model = self.make(server)
             with pytest.raises(error) as caught:
@@ -101,7 +106,7 @@ class _Contract:
         self, header: str, least: float | None, most: float | None
     ) -> None:
         value = formatdate(time() + 30, usegmt=True) if header == "date" else header
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.status_code(429, retry_after=value))
             model = self.make(server)
             with pytest.raises(ModelRateLimited) as caught:
@@ -111,7 +116,7 @@ class _Contract:
         assert (wait is None) if least is None or most is None else (wait is not None and least <= wait <= most)
 
     async def test_an_error_names_host_and_model_and_never_the_key(self) -> None:
-        async with ModelServer(api_key="another key") as server:
+        async with self.server_type(api_key="another key") as server:
             model = self.make(server, **self.options_for_secret)
             with pytest.raises(ModelRefused) as caught:
                 await self.provoke(model)
@@ -121,7 +126,7 @@ class _Contract:
         assert SECRET not in str(caught.value)
 
     async def test_a_server_that_is_not_there_is_unreachable(self) -> None:
-        server = ModelServer()
+        server = self.server_type()
         server.url = f"http://127.0.0.1:{closed_port()}"
         model = self.make(server)
         with pytest.raises(ModelUnreachable):
@@ -129,7 +134,7 @@ class _Contract:
         await model.aclose()
 
     async def test_a_late_answer_is_given_up(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.late(5.0))
             model = self.make(server, timeout=0.2)
             with pytest.raises(ModelUnreachable, match=r"0\.2 s"):
@@ -137,7 +142,7 @@ class _Contract:
             await model.aclose()
 
     async def test_a_failed_call_is_not_repeated_behind_our_back(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.status_code(500))
             model = self.make(server)
             with pytest.raises(ModelUnreachable):
@@ -148,7 +153,7 @@ class _Contract:
     async def test_no_credentials_are_taken_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OLLAMA_API_KEY"):
             monkeypatch.setenv(name, SECRET)
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             model = self.make(server)
             await self.provoke(model)
             await model.aclose()
@@ -156,7 +161,7 @@ class _Contract:
         assert not [header for header in headers if header[0] == "authorization" or SECRET in header[1]]
 
     async def test_the_key_is_sent(self) -> None:
-        async with ModelServer(api_key=SECRET) as server:
+        async with self.server_type(api_key=SECRET) as server:
             model = self.make(server, **self.options_for_secret)
             await self.provoke(model)
             await model.aclose()
@@ -174,7 +179,7 @@ class ChatContract(_Contract):
         await model.complete(ask())
 
     async def test_an_answer_comes_with_what_it_cost(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says("Paris.", usage=(120, 3)))
             model = self.make(server)
             reply = await model.complete(ask("Capital of France?", temperature=0.5, max_tokens=99))
@@ -187,7 +192,7 @@ class ChatContract(_Contract):
         ]
 
     async def test_cost_is_estimated_where_the_server_does_not_tell(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says("An answer.", usage=None))
             model = self.make(server)
             reply = await model.complete(ask("x" * 400))
@@ -197,7 +202,7 @@ class ChatContract(_Contract):
         assert reply.usage.completion_tokens > 0
 
     async def test_a_cut_off_answer_says_so(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says("Half an ans", finish_reason="length"))
             model = self.make(server)
             reply = await model.complete(ask())
@@ -206,7 +211,7 @@ class ChatContract(_Contract):
 
     @pytest.mark.parametrize("text", ["", "  \n", "<think>only thoughts</think>", "<think>never ending"])
     async def test_an_answer_without_text_is_unusable(self, text: str) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says(text), Reaction.says(text))
             model = self.make(server)
             with pytest.raises(UnusableAnswer):
@@ -223,7 +228,7 @@ class ChatContract(_Contract):
         ],
     )
     async def test_thinking_is_no_part_of_the_answer(self, answer: dict[str, str]) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says(**answer), Reaction.says(**answer))
             model = self.make(server)
             reply = await model.complete(ask())
@@ -235,7 +240,7 @@ class ChatContract(_Contract):
 
     async def test_tags_that_are_torn_apart_by_the_stream_are_recognised(self) -> None:
         pieces = ("<th", "ink>Hm", "m.</", "think", ">\n", "Ye", "s <", "3.")
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says("".join(pieces), pieces=pieces))
             model = self.make(server)
             deltas = await collect(model, ask())
@@ -244,7 +249,7 @@ class ChatContract(_Contract):
         assert "".join(delta.thinking for delta in deltas) == "Hmm."
 
     async def test_a_stream_arrives_in_pieces_and_ends_with_its_cost(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.says("one two three", usage=(50, 3)))
             model = self.make(server)
             *pieces, last = await collect(model, ask())
@@ -262,7 +267,7 @@ class ChatContract(_Contract):
             async for delta in model.stream(ask()):
                 arrived.append(delta)  # noqa: PERF401 - what came before the error counts
 
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(reaction)
             model = self.make(server)
             with pytest.raises(ModelUnreachable):
@@ -271,7 +276,7 @@ class ChatContract(_Contract):
         assert "".join(delta.text for delta in arrived) == "This is"
 
     async def test_an_error_status_for_a_stream_is_raised_before_any_piece(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.status_code(429, retry_after="3"))
             model = self.make(server)
             with pytest.raises(ModelRateLimited) as caught:
@@ -280,7 +285,7 @@ class ChatContract(_Contract):
         assert caught.value.retry_after == 3.0
 
     async def test_garbage_in_a_stream_is_unusable(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.raw(b"data: {this is not JSON\n\n"))
             model = self.make(server)
             with pytest.raises(UnusableAnswer):
@@ -288,7 +293,7 @@ class ChatContract(_Contract):
             await model.aclose()
 
     async def test_closing_a_stream_ends_the_call(self) -> None:
-        async with ModelServer(tps=20) as server:
+        async with self.server_type(tps=20) as server:
             server.script(Reaction.says("word " * 400))
             model = self.make(server)
             stream = model.stream(ask())
@@ -297,14 +302,14 @@ class ChatContract(_Contract):
             await model.aclose()
 
     async def test_calls_run_side_by_side(self) -> None:
-        async with ModelServer(latency=0.05) as server:
+        async with self.server_type(latency=0.05) as server:
             model = self.make(server)
             await asyncio.gather(*(model.complete(ask(str(number))) for number in range(8)))
             await model.aclose()
         assert server.stats()["peak"] == 8
 
     async def test_a_prompt_that_does_not_fit_is_refused_and_not_cut(self) -> None:
-        async with ModelServer(context_tokens=100) as server:
+        async with self.server_type(context_tokens=100) as server:
             model = self.make(server)
             with pytest.raises(ContextTooLong, match="smaller chunks"):
                 await model.complete(ask("word " * 1000))
@@ -324,7 +329,7 @@ class EmbeddingContract(_Contract):
 
     async def test_vectors_come_in_order_and_normalised(self) -> None:
         texts = [f"text number {number}" for number in range(7)]
-        async with ModelServer(dimension=48) as server:
+        async with self.server_type(dimension=48) as server:
             model = self.make(server, max_batch=3)
             vectors = await model.embed(texts, purpose="document")
             await model.aclose()
@@ -335,7 +340,7 @@ class EmbeddingContract(_Contract):
         assert server.stats()["embed_calls"] == 3
 
     async def test_no_texts_make_no_call(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             model = self.make(server, dimension=64)
             vectors = await model.embed([], purpose="document")
             await model.aclose()
@@ -343,14 +348,14 @@ class EmbeddingContract(_Contract):
         assert "embed_calls" not in server.stats()
 
     async def test_another_dimension_than_expected_is_refused(self) -> None:
-        async with ModelServer(dimension=48) as server:
+        async with self.server_type(dimension=48) as server:
             model = self.make(server, dimension=64)
             with pytest.raises(ModelRefused, match=r"48.*64"):
                 await model.embed(["a text"], purpose="document")
             await model.aclose()
 
     async def test_a_missing_vector_is_unusable(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.raw(self.body_of([[1.0, 0.0]])))
             model = self.make(server)
             with pytest.raises(UnusableAnswer, match="1 vectors came back for 2 texts"):
@@ -358,7 +363,7 @@ class EmbeddingContract(_Contract):
             await model.aclose()
 
     async def test_vectors_are_normalised_here(self) -> None:
-        async with ModelServer() as server:
+        async with self.server_type() as server:
             server.script(Reaction.raw(self.body_of([[3.0, 4.0], [0.0, 0.0]])))
             model = self.make(server)
             vectors = await model.embed(["one", "two"], purpose="query")
@@ -366,7 +371,7 @@ class EmbeddingContract(_Contract):
         np.testing.assert_allclose(vectors, [[0.6, 0.8], [0.0, 0.0]], atol=1e-6)
 
     async def test_a_text_that_does_not_fit_is_refused_and_not_cut(self) -> None:
-        async with ModelServer(context_tokens=100) as server:
+        async with self.server_type(context_tokens=100) as server:
             model = self.make(server)
             with pytest.raises(ContextTooLong):
                 await model.embed(["short", "word " * 1000], purpose="document")

@@ -1,0 +1,100 @@
+"""What the chat bindings share: a conversation as turns, and answers whole or growing, without their thinking."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, Usage
+from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.thinking import ThinkingSplitter, split_thinking
+from lightrag.llm.usage import estimate_usage
+
+Speaker = Literal["user", "assistant"]
+
+_FINISH: Mapping[str, str] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "length": "length",
+    "model_context_window_exceeded": "length",
+}
+
+
+def finish_reason(said: str | None) -> str:
+    """Return how an answer ended in OpenAI's words; what has no counterpart there (`refusal`, …) in its own."""
+    word = (said or "stop").lower()
+    return _FINISH.get(word, word)
+
+
+def turns(messages: Iterable[Message]) -> tuple[str, list[tuple[Speaker, str]]]:
+    """Return the system text, and the conversation with user and assistant in turn.
+
+    Servers that insist on turns refuse two messages of one speaker in a row; they are joined.
+    """
+    system: list[str] = []
+    spoken: list[tuple[Speaker, str]] = []
+    for message in messages:
+        if message.role == "system":
+            system.append(message.content)
+        elif spoken and spoken[-1][0] == message.role:
+            spoken[-1] = (spoken[-1][0], f"{spoken[-1][1]}\n\n{message.content}")
+        else:
+            spoken.append((message.role, message.content))
+    return "\n\n".join(system), spoken
+
+
+def whole_reply(
+    request: ChatRequest, endpoint: Endpoint, content: str, thinking: str, reason: str, usage: Usage | None
+) -> ChatReply:
+    """Return a finished answer; raises `UnusableAnswer` where it has no text."""
+    text, tagged = split_thinking(content)
+    if not text.strip():
+        raise endpoint.empty(reason)
+    thinking = "\n".join(filter(None, (thinking, tagged)))
+    return ChatReply(
+        text=text,
+        finish_reason=reason,
+        usage=usage or estimate_usage(request, content + thinking),
+        thinking=thinking,
+    )
+
+
+@dataclasses.dataclass(slots=True)
+class GrowingAnswer:
+    """What has arrived of a streamed answer."""
+
+    request: ChatRequest
+    endpoint: Endpoint
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    text: str = ""
+    thinking: str = ""
+    splitter: ThinkingSplitter = dataclasses.field(default_factory=ThinkingSplitter)
+
+    def add(self, content: str = "", thinking: str = "") -> list[ChatDelta]:
+        """Take a piece; return what of it is certain."""
+        text, tagged = self.splitter.feed(content)
+        return self._noted(text, thinking + tagged)
+
+    def close(self) -> list[ChatDelta]:
+        """Return what was held back, and the closing piece.
+
+        Raises `ModelUnreachable` where the answer was not finished, `UnusableAnswer` where it has no text.
+        """
+        rest = self._noted(*self.splitter.finish())
+        if self.finish_reason is None:
+            raise self.endpoint.unreachable("the stream ended before the answer was finished")
+        if not self.text.strip():
+            raise self.endpoint.empty(self.finish_reason)
+        usage = self.usage or estimate_usage(self.request, self.text + self.thinking)
+        return [*rest, ChatDelta(finish_reason=self.finish_reason, usage=usage)]
+
+    def _noted(self, text: str, thinking: str) -> list[ChatDelta]:
+        if not text and not thinking:
+            return []
+        self.text += text
+        self.thinking += thinking
+        return [ChatDelta(text=text, thinking=thinking)]

@@ -1,0 +1,140 @@
+"""One connection pool to a model server that has no SDK of its own: JSON in, bytes out, errors mapped to ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from lightrag.errors import ModelError
+from lightrag.llm.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import httpx2
+
+CONNECT_SECONDS = 10.0
+
+Headers = Mapping[str, str]
+Authoriser = Callable[[str, str, bytes], Awaitable[Headers]]
+"""Given method, address and body, returns the headers that prove who asks."""
+
+
+class HttpClient:
+    """Posts JSON to paths below `base_url`; the client itself is made at first use, in a thread.
+
+    `headers` go with every request; `authorise` adds those that depend on the request. `timeout`: seconds for a whole
+    answer, and between two pieces of a streamed one; None for no limit.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout: float | None,
+        endpoint: Endpoint,
+        headers: Headers | None = None,
+        authorise: Authoriser | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._endpoint = endpoint
+        self._headers = {"content-type": "application/json"} | dict(headers or {})
+        self._authorise = authorise
+        self._http: httpx2.AsyncClient | None = None
+        self._making = asyncio.Lock()
+        self._closed = False
+
+    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
+        """Send a request and return the body of the response; `path` may be a whole address."""
+        return await self._whole("POST", path, orjson.dumps(dict(body)))
+
+    async def get(self, path: str) -> bytes:
+        """Return the body at an address."""
+        return await self._whole("GET", path, b"")
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send a request; the block gets the response's body piece by piece, and its end closes the response."""
+        async with contextlib.AsyncExitStack() as stack:
+            with self.translated():
+                http = await self._client()
+                request = await self._request(http, "POST", path, orjson.dumps(dict(body)))
+                response = await http.send(request, stream=True)
+            stack.push_async_callback(response.aclose)
+            with self.translated():
+                if response.status_code >= 300:
+                    await response.aread()
+                self._check(response)
+            yield self._pieces(response)
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn the transport's errors into ours."""
+        import httpx2
+
+        try:
+            yield
+        except ModelError:
+            raise
+        except httpx2.TimeoutException:
+            raise self._endpoint.late(self._timeout) from None
+        except (httpx2.TransportError, OSError) as error:
+            raise self._endpoint.unreachable(f"the connection failed ({type(error).__name__}: {error})") from None
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise self._endpoint.refused(f"the address cannot be used ({error})", "correct the base URL") from None
+        except httpx2.RequestError as error:
+            raise self._endpoint.unusable(f"the answer cannot be read ({type(error).__name__})") from error
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        self._closed = True
+        if self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def _whole(self, method: str, path: str, content: bytes) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout):
+                with self.translated():
+                    http = await self._client()
+                    response = await http.send(await self._request(http, method, path, content))
+        except TimeoutError:
+            raise self._endpoint.late(self._timeout) from None
+        self._check(response)
+        return response.content
+
+    def _check(self, response: httpx2.Response) -> None:
+        if response.status_code >= 300:
+            raise self._endpoint.from_status(response.status_code, response.text, response.headers)
+
+    async def _pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        with self.translated():
+            async for piece in response.aiter_bytes():
+                yield piece
+
+    async def _request(self, http: httpx2.AsyncClient, method: str, path: str, content: bytes) -> httpx2.Request:
+        url = path if "://" in path else self._base_url + path
+        headers = self._headers | (dict(await self._authorise(method, url, content)) if self._authorise else {})
+        return http.build_request(method, url, content=content or None, headers=headers)
+
+    async def _client(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            async with self._making:
+                if self._http is None:
+                    if self._closed:
+                        raise RuntimeError("the model was closed")
+                    self._http = await asyncio.to_thread(self._make)
+        return self._http
+
+    def _make(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        connect = min(CONNECT_SECONDS, self._timeout or CONNECT_SECONDS)
+        return httpx2.AsyncClient(timeout=httpx2.Timeout(self._timeout, connect=connect))
+
+
+def bearer(api_key: str | None) -> dict[str, str]:
+    """Return the header that carries a key; none without one."""
+    return {"authorization": f"Bearer {api_key}"} if api_key else {}
