@@ -71,7 +71,6 @@ class Vectorizer:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(parallel)
         self._running: set[asyncio.Task[None]] = set()
-        self._dimension_set = False
 
     @property
     def waiting(self) -> int:
@@ -177,9 +176,6 @@ class Vectorizer:
             # One text that does not fit must not fail the documents whose texts came along with it.
             half = len(due) // 2
             return await self._embed(due[:half]) | await self._embed(due[half:])
-        if not self._dimension_set:
-            await self._storage.set_dimension(int(vectors.shape[1]))
-            self._dimension_set = True
         await self._store(
             [
                 (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
@@ -192,6 +188,9 @@ class Vectorizer:
         async def store(tx: Storage) -> None:
             stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in rows])
             current = [(key, row) for key, row in rows if stale.get(str(key), {}).get("hash") == row.content_hash]
+            if current:
+                # Every time: the workspace may have been emptied since, here or by another process.
+                await tx.set_dimension(len(current[0][1].vector))
             for kind, collection in VECTOR_KINDS.items():
                 fresh = [row for key, row in current if key.kind == kind]
                 if fresh:
