@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lightrag.storage.memory import MemoryStorage
 
 from lightrag.errors import InvalidInput, ModelRefused, ModelUnreachable, UnusableAnswer
 from lightrag.indexing.intake import TextItem, accept_texts
 from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import Namespace, Storage, VectorKind
+from lightrag.storage.memory import MemoryStorage
 from lightrag.storage.sqlite import SQLiteStorage
-from lightrag.types import DocStatus
+from lightrag.types import DocStatus, DocumentRecord
 
 from .workbench import LineExtractor, Workbench, make_workbench, snapshot
 
@@ -251,3 +251,31 @@ async def test_repair_restores_what_was_lost(bench: Workbench) -> None:
     await settle(bench)
     assert await snapshot(bench.storage) == healthy
     assert (await bench.verifier.verify()).ok
+
+
+async def test_a_short_document_gets_through_beside_a_long_one(storage: Storage) -> None:
+    bench = make_workbench(storage, extractor=LineExtractor(delay=0.01))
+    await bench.pipeline.start()
+    long = "\n".join(f"@ Name{n} > Name{n + 1}: follows in a longer sentence number {n}" for n in range(600))
+    await accept_texts(storage, [TextItem(long, "long.txt")], "track", "skip")
+    await accept_texts(storage, [TextItem("@ Ada > Bob: knows", "short.txt")], "track", "skip")
+    bench.pipeline.wake()
+    async with asyncio.timeout(20):
+        while (await by_path(storage, "short.txt")).status is not DocStatus.PROCESSED:
+            await asyncio.sleep(0.01)
+    assert (await by_path(storage, "long.txt")).status is DocStatus.PROCESSING
+    await bench.pipeline.stop()
+
+
+async def test_an_unexpected_error_fails_the_document_with_its_name(bench: Workbench) -> None:
+    bench.extractor.broken["Eve"] = ZeroDivisionError("oops")  # type: ignore[assignment]
+    await put(bench, ada=ADA)
+    record = await by_path(bench.storage, "ada.txt")
+    assert record.status is DocStatus.FAILED
+    assert "ZeroDivisionError: oops" in str(record.error_msg)
+
+
+async def by_path(storage: Storage, path: str) -> DocumentRecord:
+    record = await storage.documents.by_file_path(path)
+    assert record is not None
+    return record

@@ -48,6 +48,7 @@ class ExtractionGate:
     """Bounds the chunks that are offered to the extractor at once, and counts those that wait."""
 
     def __init__(self, width: int) -> None:
+        self.width = width
         self._semaphore = asyncio.Semaphore(width)
         self.chunks = 0
         """Chunks that wait for the extractor or are with it."""
@@ -132,6 +133,9 @@ class DocumentJob:
         for group in _groups(self._record.chunks_list):
             await self._forget_answers(group)
             await self._remove(group, deleting=True)
+        # Before the row goes, or a crash between the two would leave a file that the next scan takes for a new one.
+        if self._record.metadata.get("delete_file"):
+            await self._tools.remove_file(self._record)
 
         async def forget(tx: Storage) -> None:
             await tx.kv(Namespace.FULL_DOCS).delete([self._record.id])
@@ -139,8 +143,6 @@ class DocumentJob:
 
         await self._write(forget, deleting=True)
         self.released = True
-        if self._record.metadata.get("delete_file"):
-            await self._tools.remove_file(self._record)
 
     async def _forget_answers(self, chunk_ids: Sequence[str]) -> None:
         if self._tools.forget_answers is not None and self._record.metadata.get("delete_llm_cache"):
@@ -254,23 +256,25 @@ class DocumentJob:
         known = await self._tools.storage.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in chunks])
         missing = [chunk for chunk in chunks if chunk.id not in known]
         self._tools.progress.chunks_done += len(known)
-        tasks = {asyncio.create_task(self._extract_one(chunk)): chunk for chunk in missing}
         failures: dict[str, ModelError] = {}
         found: list[ExtractedChunk] = []
         fingerprint = self._tools.extractor.fingerprint
+        finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]] = asyncio.Queue()
+        # A long document takes part of the gate only, so that short ones get through beside it.
+        share = asyncio.Semaphore(self._tools.gate.width)
+        tasks = [asyncio.create_task(self._extract_one(chunk, share, finished)) for chunk in missing]
         try:
-            waiting = set(tasks)
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    chunk, outcome = tasks[task], task.result()
-                    self._tools.progress.chunks_done += 1
-                    if isinstance(outcome, ModelError):
-                        failures[chunk.id] = outcome
-                    else:
-                        self._notes += (f"chunk {chunk.order + 1}: {note}" for note in outcome.notes)
-                        found.append(ExtractedChunk(chunk, outcome, created, fingerprint))
-                if len(found) >= GROUP or not waiting:
+            for number in range(1, len(tasks) + 1):
+                chunk, outcome = await finished.get()
+                self._tools.progress.chunks_done += 1
+                if isinstance(outcome, ModelError):
+                    failures[chunk.id] = outcome
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    self._notes += (f"chunk {chunk.order + 1}: {note}" for note in outcome.notes)
+                    found.append(ExtractedChunk(chunk, outcome, created, fingerprint))
+                if len(found) >= GROUP or number == len(tasks):
                     await self._commit(found)
                     found = []
                 _stop_if_hopeless(failures)
@@ -280,16 +284,21 @@ class DocumentJob:
             await asyncio.gather(*tasks, return_exceptions=True)
         return failures
 
-    async def _extract_one(self, chunk: Chunk) -> Extraction | ModelError:
+    async def _extract_one(
+        self, chunk: Chunk, share: asyncio.Semaphore, finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]]
+    ) -> None:
+        outcome: Extraction | Exception
         try:
-            return await self._tools.gate.through(lambda: self._tools.extractor.extract(chunk))
+            async with share:
+                outcome = await self._tools.gate.through(lambda: self._tools.extractor.extract(chunk))
         except UnusableAnswer as error:
             # Kept answers would be given again, and fail every retry.
             if self._tools.forget_answers is not None:
                 await self._tools.forget_answers([chunk])
-            return error
-        except ModelError as error:
-            return error
+            outcome = error
+        except Exception as error:
+            outcome = error
+        finished.put_nowait((chunk, outcome))
 
     async def _commit(self, found: Sequence[ExtractedChunk]) -> None:
         if found:
