@@ -30,6 +30,8 @@ class Script:
     """Raised after the pieces of a stream."""
     hangs: bool = False
     """The answer never comes, or the stream never ends."""
+    pause: float = 0.0
+    """Seconds before each piece of a stream."""
     text: str | None = None
     """The answer is complete already, even where a stream was asked for."""
     ready: LightRAGError | None = None
@@ -101,6 +103,7 @@ class ScriptedEngine:
     async def _stream(self) -> AsyncIterator[str]:
         try:
             for piece in self.script.pieces:
+                await asyncio.sleep(self.script.pause)
                 yield piece
             if self.script.breaks_with is not None:
                 raise self.script.breaks_with

@@ -353,3 +353,18 @@ async def test_found_data_in_lightrags_form(scripted: Served) -> None:
     }
     assert body["data"]["references"] == [REFERENCE]
     assert body["metadata"]["query_mode"] == "naive"
+
+
+async def test_a_silent_stream_of_events_shows_that_it_lives(scripted: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightrag.api.streaming.KEEP_ALIVE_SECONDS", 0.01)
+    async with scripted(Script(pieces=("one", "two"), pause=0.05)) as (client, _):
+        answer = await client.post("/query/stream", json=QUESTION, headers={"Accept": "text/event-stream"})
+        plain = await client.post("/query/stream", json=QUESTION)
+    assert ": keep-alive\n\n" in answer.text
+    assert [name for name, _ in events_without_comments(answer)] == ["references", "token", "token", "done"]
+    assert lines(plain)[-1] == {"response": "two"}
+
+
+def events_without_comments(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:
+    kept = [block for block in answer.text.split("\n\n") if not block.startswith(":")]
+    return events(httpx.Response(200, text="\n\n".join(kept)))
