@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from lightrag.errors import LightRAGError, StorageError
+from lightrag.errors import LightRAGError, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.summarizer import Summarizer
@@ -220,6 +220,9 @@ class Pipeline:
             self._options.owner, limit=room, lease_seconds=self._options.lease_seconds, statuses=OPEN
         )
         for record in records:
+            if record.id in self._active:
+                # Its lease ran out while the process stood still; now it is held again.
+                continue
             self._idle.clear()
             self._tools.progress.begin_document(record.file_path)
             task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
@@ -258,7 +261,7 @@ class Pipeline:
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
         try:
             await job.index()
-        except (Superseded, StorageError, asyncio.CancelledError):
+        except (Superseded, StorageUnavailable, asyncio.CancelledError):
             raise
         except LightRAGError as error:
             self._tools.progress.say(f"Failed: {record.file_path}: {error}")
