@@ -173,7 +173,7 @@ def _set_dimension(conn: sqlite3.Connection, dimension: int) -> None:
     if fixed != dimension:
         raise StorageMismatch(
             f"this workspace was made with vectors of {fixed} numbers, the embedding model gives {dimension}; use the"
-            " model that it was made with, or embed it anew"
+            " model that it was made with, or embed it anew: lightrag repair --re-embed"
         )
 
 

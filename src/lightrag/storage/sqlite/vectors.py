@@ -215,7 +215,7 @@ def normalised(vectors: Sequence[FloatArray] | FloatArray, dimension: int) -> Fl
     if wrong is not None:
         raise StorageMismatch(
             f"a vector of shape {wrong} does not fit this workspace, whose vectors have {dimension} numbers; use the"
-            " embedding model that it was made with, or embed it anew"
+            " embedding model that it was made with, or embed it anew: lightrag repair --re-embed"
         )
     rows = np.asarray(vectors, dtype="<f4")
     if not np.isfinite(rows).all():
