@@ -92,6 +92,7 @@ def _growth_rows(ours: Result) -> Iterator[Row]:
     if large := ours.get("index_large"):
         size = f"{large['documents']:,} documents"
         yield Row(f"{size}: CPU of last quarter ÷ first", large["growth"], bar=Bar(1.15))
+        yield Row(f"{size}: the same until processed", large["growth_until_processed"])
         yield Row(f"{size}: CPU-s per chunk", large["cpu_s_per_chunk"])
         yield Row(f"{size}: peak memory, MB", large["peak_rss_mb"])
 
