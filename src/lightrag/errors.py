@@ -56,6 +56,8 @@ class ModelError(LightRAGError):
     """
 
     retryable = False
+    status: int | None = None
+    """The HTTP status, where the server answered with one."""
 
 
 class ModelUnreachable(ModelError):

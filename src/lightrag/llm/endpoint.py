@@ -138,7 +138,11 @@ class Endpoint:
 
     def from_status(self, status: int, body: str, headers: Mapping[str, str] | None = None) -> ModelError:
         """Return the error that an HTTP status with its body stands for."""
-        headers = headers or {}
+        error = self._from_status(status, body, headers or {})
+        error.status = status
+        return error
+
+    def _from_status(self, status: int, body: str, headers: Mapping[str, str]) -> ModelError:
         detail = self._detail(body)
         reason = f"HTTP {status}: {detail}" if detail else f"HTTP {status}"
         lowered = body.lower()

@@ -19,6 +19,8 @@ from lightrag.llm.contracts import (
     EmbeddingModel,
     FloatArray,
     ModelFacts,
+    RerankHit,
+    RerankModel,
     Role,
 )
 
@@ -220,6 +222,28 @@ class LimitedEmbedding:
 
     async def aclose(self) -> None:
         """Release connections and memory."""
+        await self._model.aclose()
+
+
+class LimitedRerank:
+    """A reranking model whose calls each hold a slot."""
+
+    def __init__(self, model: RerankModel, limiter: Limiter) -> None:
+        self._model = model
+        self._limiter = limiter
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        async with self._limiter.slot(PRIORITIES[Role.RERANK]):
+            return await self._model.rerank(query, documents, top_n)
+
+    async def aclose(self) -> None:
+        """Release connections."""
         await self._model.aclose()
 
 

@@ -15,6 +15,8 @@ from lightrag.llm.contracts import (
     EmbeddingModel,
     FloatArray,
     ModelFacts,
+    RerankHit,
+    RerankModel,
     Role,
     Usage,
 )
@@ -42,7 +44,7 @@ class UsageRow:
     estimated_tokens: int = 0
     """Of the prompt and completion tokens, those that the server did not tell and that were estimated."""
     texts: int = 0
-    """Texts embedded."""
+    """Texts embedded, or documents reranked."""
     seconds: float = 0.0
     """Sum of the durations of calls."""
 
@@ -142,6 +144,33 @@ class MeteredEmbedding:
 
     async def aclose(self) -> None:
         """Release connections and memory."""
+        await self._model.aclose()
+
+
+class MeteredRerank:
+    """A reranking model whose calls and documents are counted; tokens are estimated."""
+
+    def __init__(self, model: RerankModel, meter: UsageMeter) -> None:
+        self._model = model
+        self._meter = meter
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        row = self._meter.row(Role.RERANK, self.facts)
+        with _Timed(row):
+            hits = await self._model.rerank(query, documents, top_n)
+        row.texts += len(documents)
+        tokens = estimate_tokens(query) * len(documents) + sum(map(estimate_tokens, documents))
+        self._meter.add(Role.RERANK, self.facts, Usage(tokens, estimated=True))
+        return hits
+
+    async def aclose(self) -> None:
+        """Release connections."""
         await self._model.aclose()
 
 

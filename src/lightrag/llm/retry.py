@@ -24,6 +24,8 @@ from lightrag.llm.contracts import (
     EmbeddingModel,
     FloatArray,
     ModelFacts,
+    RerankHit,
+    RerankModel,
 )
 from lightrag.llm.limiter import Limiter, closing
 
@@ -157,6 +159,29 @@ class RetryingEmbedding:
 
     async def aclose(self) -> None:
         """Release connections and memory."""
+        await self._model.aclose()
+
+
+class RetryingRerank:
+    """A reranking model whose failed calls are tried again."""
+
+    def __init__(self, model: RerankModel, policy: RetryPolicy, limiter: Limiter | None = None) -> None:
+        self._model = model
+        self._policy = policy
+        self._limiter = limiter
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        retrial = Retrial(self._policy, self._limiter)
+        return await _persist(lambda: self._model.rerank(query, documents, top_n), retrial)
+
+    async def aclose(self) -> None:
+        """Release connections."""
         await self._model.aclose()
 
 

@@ -11,7 +11,8 @@ From the inside out, and why:
    answers that passed all attempts are kept. It tells the meter what was not paid.
 
 For embeddings the batcher is outermost in the cache's place: each batch is limited, retried and counted by itself, so
-that a failure costs one batch again and not all of them.
+that a failure costs one batch again and not all of them. For reranking it is the cutter of long documents: the pieces
+are documents to everything below it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from lightrag.llm.cache import CACHED_ROLES, AnswerStore, CachedChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, Role
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
 from lightrag.llm.embedding_batcher import BatchedEmbedding
-from lightrag.llm.limiter import LimitedChat, LimitedEmbedding, Limiter
-from lightrag.llm.meter import MeteredChat, MeteredEmbedding, UsageMeter
-from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryPolicy
+from lightrag.llm.limiter import LimitedChat, LimitedEmbedding, LimitedRerank, Limiter
+from lightrag.llm.meter import MeteredChat, MeteredEmbedding, MeteredRerank, UsageMeter
+from lightrag.llm.rerank_chunking import ChunkedRerank, Cutter
+from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryingRerank, RetryPolicy
+
+RERANK_POLICY = RetryPolicy(attempts=3, most=4.0, deadline=15.0)
+"""Somebody waits for the answer, which comes without reranking, too."""
 
 
 def chat_stack(
@@ -57,3 +62,17 @@ def embedding_stack(
     limited = LimitedEmbedding(MeteredEmbedding(binding, meter), limiter)
     retrying = RetryingEmbedding(limited, policy or RetryPolicy(), limiter)
     return BatchedEmbedding(retrying, max_batch, parallel=2 * limiter.slots)
+
+
+def rerank_stack(
+    binding: RerankModel,
+    *,
+    limiter: Limiter,
+    meter: UsageMeter,
+    policy: RetryPolicy | None = None,
+    cut: Cutter | None = None,
+) -> RerankModel:
+    """Return `binding` limited, retried and counted; with `cut` long documents are judged piece by piece."""
+    limited = LimitedRerank(MeteredRerank(binding, meter), limiter)
+    retrying = RetryingRerank(limited, policy or RERANK_POLICY, limiter)
+    return ChunkedRerank(retrying, cut) if cut is not None else retrying

@@ -237,7 +237,7 @@ class ModelServer:
         await self.stop()
 
     async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _read(receive)
+        body = await read_json(receive)
         path: str = scope["path"].rstrip("/")
         if self._record and not path.endswith(("/stats", "/reset")):
             headers = {key.decode(): value.decode("latin-1") for key, value in scope["headers"]}
@@ -246,9 +246,9 @@ class ModelServer:
         if path.endswith(("/chat/completions", "/api/chat", "/api/generate", "/embeddings", "/api/embed")):
             await self._model_call(path, dialect, scope, body, send)
         elif (known := self._information(path, body)) is not None:
-            await _respond(send, 200, orjson.dumps(known))
+            await respond(send, 200, orjson.dumps(known))
         else:
-            await _respond(send, 404, dialect.error(f"no such path: {path}", "not_found"))
+            await respond(send, 404, dialect.error(f"no such path: {path}", "not_found"))
 
     def _information(self, path: str, body: JsonBody) -> JsonBody | None:
         names = self._models or ("stand-in",)
@@ -289,7 +289,7 @@ class ModelServer:
             if reaction is not None and (reaction.status != 200 or reaction.body is not None):
                 self._counts["failed"] += 1
                 error = reaction.body if reaction.body is not None else dialect.error(reaction.message, reaction.code)
-                await _respond(send, reaction.status, error, retry_after=reaction.retry_after)
+                await respond(send, reaction.status, error, retry_after=reaction.retry_after)
             elif embedding:
                 await self._embed(dialect, body, reaction, send)
             else:
@@ -327,7 +327,7 @@ class ModelServer:
         self._counts["embed_texts"] += len(texts)
         vectors = hash_vectors(texts, int(body.get("dimensions") or self._dimension))
         out = dialect.embeddings(body, vectors, sum(map(_tokens, texts)))
-        await _respond(send, 200, out, cut=reaction is not None and reaction.cut_after is not None)
+        await respond(send, 200, out, cut=reaction is not None and reaction.cut_after is not None)
 
     async def _chat(self, path: str, dialect: Dialect, body: JsonBody, reaction: Reaction, send: Send) -> None:
         prompt = sum(map(len, _texts(body)))
@@ -343,7 +343,7 @@ class ModelServer:
             out = dialect.chat(str(body.get("model")), answer)
             if path.endswith("/generate"):
                 out = orjson.dumps({**orjson.loads(out), "response": answer.text})
-            await _respond(send, 200, out, cut=reaction.cut_after is not None)
+            await respond(send, 200, out, cut=reaction.cut_after is not None)
             return
         pieces = reaction.pieces if reaction.pieces is not None else _PIECES.findall(answer.text)
         events = list(dialect.events(body, answer, pieces))
@@ -366,7 +366,8 @@ class ModelServer:
                 await asyncio.sleep(duration / steps)
 
 
-async def _read(receive: Receive) -> JsonBody:
+async def read_json(receive: Receive) -> JsonBody:
+    """Return the body of a request; an empty one where it is no JSON object."""
     parts = []
     while True:
         message = await receive()
@@ -381,7 +382,8 @@ async def _read(receive: Receive) -> JsonBody:
     return {}
 
 
-async def _respond(send: Send, status: int, body: bytes, *, retry_after: str | None = None, cut: bool = False) -> None:
+async def respond(send: Send, status: int, body: bytes, *, retry_after: str | None = None, cut: bool = False) -> None:
+    """Send a whole JSON response, or with `cut` half of it."""
     headers = [(b"content-type", JSON_TYPE), (b"content-length", str(len(body)).encode())]
     if retry_after is not None:
         headers.append((b"retry-after", retry_after.encode()))
