@@ -33,7 +33,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 async def until(condition: Callable[[], Awaitable[object]]) -> None:
     """Return when a condition holds; it is looked at again and again."""
     async with asyncio.timeout(PATIENCE):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in another process
+        while not await condition():
             await asyncio.sleep(0.03)
 
 
