@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from lightrag.errors import ConfigurationError, InvalidInput
+from lightrag.errors import ConfigurationError, InvalidInput, StorageMismatch
+from lightrag.storage.choice import recorded_family
 from lightrag.storage.contracts import Storage
 
 
@@ -43,10 +44,25 @@ class StorageFamily:
     class_name: str
     extra: str = ""
     """What to install in brackets after the distribution's name; empty where nothing more is needed."""
+    markers: tuple[str, ...] = ()
+    """Files that tell that a folder belongs to the family, where nothing is recorded."""
 
 
 FAMILIES: tuple[StorageFamily, ...] = (
-    StorageFamily("sqlite", StorageNames(), "lightrag.storage.sqlite", "SQLiteStorage"),
+    StorageFamily("sqlite", StorageNames(), "lightrag.storage.sqlite", "SQLiteStorage", markers=("lightrag.sqlite3",)),
+    StorageFamily(
+        "files",
+        StorageNames("JsonKVStorage", "NanoVectorDBStorage", "NetworkXStorage", "JsonDocStatusStorage"),
+        "lightrag.storage.files",
+        "FileStorage",
+        markers=(
+            "kv_store_doc_status.json",
+            "kv_store_full_docs.json",
+            "kv_store_text_chunks.json",
+            "graph_chunk_entity_relation.graphml",
+            "vdb_chunks.json",
+        ),
+    ),
 )
 
 _WORKSPACE = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
@@ -64,6 +80,36 @@ def find_family(names: StorageNames, families: Sequence[StorageFamily] = FAMILIE
             return family
     choices = "; ".join(str(family.names) for family in families)
     raise ConfigurationError(f"storages that do not work together: {names}; choose together: {choices}")
+
+
+def choose_family(names: StorageNames, folder: Path, families: Sequence[StorageFamily] = FAMILIES) -> StorageFamily:
+    """Return the family that opens a workspace's folder: that of the names, or that of the data which lie there.
+
+    The data decide where the names are the defaults, so that a folder of LightRAG is opened as it is. Raises
+    `ConfigurationError` for names that do not fit, `StorageMismatch` where other names were chosen on purpose.
+    """
+    wanted = find_family(names, families)
+    present = family_of_folder(folder, families)
+    if present is None or present == wanted.name:
+        return wanted
+    for family in families:
+        if family.name == present and names == StorageNames():
+            return family
+    raise StorageMismatch(
+        f"{folder}: the data of this workspace are kept by the storages '{present}', but '{wanted.name}' is configured"
+        f" ({names}). Configure the former, or move the data with: lightrag migrate --from {present} --to {wanted.name}"
+    )
+
+
+def family_of_folder(folder: Path, families: Sequence[StorageFamily] = FAMILIES) -> str | None:
+    """Return the family whose data lie in a folder: the recorded one, or the first whose files are there."""
+    recorded = recorded_family(folder)
+    if recorded is not None:
+        return recorded
+    for family in families:
+        if any((folder / marker).exists() for marker in family.markers):
+            return family.name
+    return None
 
 
 def workspace_folder(working_dir: Path, workspace: str) -> Path:
@@ -84,19 +130,24 @@ def workspace_folder(working_dir: Path, workspace: str) -> Path:
 def open_storage(
     names: StorageNames, working_dir: Path, workspace: str, families: Sequence[StorageFamily] = FAMILIES
 ) -> Storage:
-    """Return the storage of a workspace; await its `open()` before use.
+    """Return the storage of a workspace; await its `open()` before use. See `choose_family`.
 
-    Raises `ConfigurationError` for names that do not fit or a missing driver, `InvalidInput` for the workspace's name.
+    Raises `ConfigurationError` for names that do not fit or a missing driver, `InvalidInput` for the workspace's name,
+    `StorageMismatch` where the data are another family's.
     """
-    family = find_family(names, families)
     folder = workspace_folder(working_dir, workspace)
+    return make_storage(choose_family(names, folder, families), folder, workspace)
+
+
+def make_storage(family: StorageFamily, folder: Path, workspace: str) -> Storage:
+    """Return a family's storage over a folder; raises `ConfigurationError` for a missing driver."""
     try:
         module = importlib.import_module(family.module)
     except ModuleNotFoundError as error:
         if not family.extra:
             raise
         raise ConfigurationError(
-            f"{names.kv} needs the package {error.name}: pip install 'lightrag-server[{family.extra}]'"
+            f"{family.names.kv} needs the package {error.name}: pip install 'lightrag-server[{family.extra}]'"
         ) from error
     make = cast(Callable[[Path, str], Storage], getattr(module, family.class_name))
     return make(folder, workspace)
