@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, read_manifest
+from lightrag.indexing.owner import owner_name
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
 from lightrag.indexing.progress import Progress
 from lightrag.indexing.scan import FolderScan
@@ -164,7 +163,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
             storage=storage,
             pipeline=Pipeline(
                 tools,
-                PipelineOptions(owner=_owner(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
+                PipelineOptions(owner=owner_name(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
                 summarizer=_summarizer(settings, storage, models, fold),
                 slot_use=lambda: _slot_use(models.limiters),
             ),
@@ -412,7 +411,3 @@ def _slot_use(limiters: Sequence[Limiter]) -> SlotUse:
         return SlotUse()
     extraction = limiters[0]
     return SlotUse(extraction.slots, extraction.active, extraction.paused_until)
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"

@@ -12,6 +12,7 @@ import structlog
 
 from lightrag.errors import LightRAGError, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
+from lightrag.indexing.owner import is_dead
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.summarizer import Summarizer
 from lightrag.storage.contracts import Namespace
@@ -82,6 +83,7 @@ class Pipeline:
     async def start(self) -> None:
         """Begin working; documents that a dead process left behind are taken up when their lease ends."""
         self._cancel_seen = (await self._cancellation()).get("id", "")
+        await self._release_dead()
         await self._tools.vectorizer.load()
         self._loops = [
             asyncio.create_task(self._feed(), name="pipeline-feed"),
@@ -97,6 +99,13 @@ class Pipeline:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._tools.commits.close()
         self._loops = []
+
+    async def _release_dead(self) -> None:
+        """Take over at once what processes of this machine left behind when they were killed."""
+        documents = self._tools.storage.documents
+        for owner in await documents.owners():
+            if is_dead(owner):
+                await documents.release(owner)
 
     async def load_stale(self) -> None:
         """Queue vectors that were listed as stale by somebody else."""

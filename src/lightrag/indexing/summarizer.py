@@ -56,9 +56,11 @@ class Summarizer:
         rows = await self._storage.kv(Namespace.SUMMARIES).get([need.key for need in needs.values()])
         missing = {need.key: need for need in needs.values() if need.key not in rows}
         outcomes = await asyncio.gather(*(self._summarise(need) for need in missing.values()))
-        failed = {need.key for need, error in zip(missing.values(), outcomes, strict=True) if error is not None}
+        written = {key: {"text": text} for key, text in zip(missing, outcomes, strict=True) if isinstance(text, str)}
+        failed = missing.keys() - written.keys()
         done = [key for key in keys if key not in needs or needs[key].key not in failed]
         async with self._storage.transaction() as tx:
+            await tx.kv(Namespace.SUMMARIES).put(written)
             await tx.kv(Namespace.STALE).delete([str(key) for key in done])
             stale = await self._fold.refold(
                 tx,
@@ -67,7 +69,7 @@ class Summarizer:
                     frozenset(pair_of_key(key.key) for key in done if key.kind == StaleKind.RELATION_SUMMARY),
                 ),
             )
-        return len(keys), stale, next((error for error in outcomes if error is not None), None)
+        return len(keys), stale, next((outcome for outcome in outcomes if not isinstance(outcome, str)), None)
 
     async def _listed(self) -> list[StaleKey]:
         keys: list[StaleKey] = []
@@ -95,7 +97,7 @@ class Summarizer:
                 needs[key] = need
         return needs
 
-    async def _summarise(self, need: SummaryNeed) -> LightRAGError | None:
+    async def _summarise(self, need: SummaryNeed) -> str | LightRAGError:
         share = max(self._context_tokens // len(need.fragments), 50)
         notes = "\n".join(f"- {_cut(fragment, share)}" for fragment in need.fragments)
         request = ChatRequest(
@@ -110,8 +112,7 @@ class Summarizer:
                 reply = await self._chat.complete(request)
             except LightRAGError as error:
                 return error
-            await self._storage.kv(Namespace.SUMMARIES).put({need.key: {"text": reply.text.strip()}})
-        return None
+        return reply.text.strip()
 
 
 def _cut(fragment: str, tokens: int) -> str:

@@ -367,6 +367,10 @@ class DocumentStore(Protocol):
         """Extend all leases of `owner`."""
         ...
 
+    async def owners(self) -> list[str]:
+        """Return who holds leases, ended ones included."""
+        ...
+
     async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
         """Give up leases (all of `owner` where `ids` is None)."""
         ...

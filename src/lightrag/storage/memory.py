@@ -265,6 +265,10 @@ class MemoryDocuments:
             if holder == owner:
                 self._cell.state.leases[id] = (owner, until)
 
+    async def owners(self) -> list[str]:
+        """Return who holds leases, ended ones included."""
+        return sorted({holder for holder, _ in self._cell.state.leases.values()})
+
     async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
         """Give up leases (all of `owner` where `ids` is None)."""
         leases = self._cell.state.leases

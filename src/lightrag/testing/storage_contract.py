@@ -322,6 +322,16 @@ class DocumentContract:
         await documents.release("a", ["1"])
         assert _ids(await documents.claim("b", limit=9, lease_seconds=60, statuses=pending)) == ["1"]
 
+    async def test_the_owners_of_leases_are_known(self, storage: Storage) -> None:
+        documents = storage.documents
+        await documents.put([document("1"), document("2")])
+        assert await documents.owners() == []
+        await documents.claim("a", limit=1, lease_seconds=0, statuses=(DocStatus.PENDING,))
+        await documents.claim("b", limit=2, lease_seconds=60, statuses=(DocStatus.PENDING,))
+        assert await documents.owners() == ["b"]
+        await documents.release("b")
+        assert await documents.owners() == []
+
     async def test_a_heartbeat_extends_all_leases_of_an_owner(self, storage: Storage) -> None:
         documents, pending = storage.documents, (DocStatus.PENDING,)
         await documents.put([document("1"), document("2")])

@@ -157,6 +157,14 @@ class SQLiteDocuments:
 
         await self._session.write(work)
 
+    async def owners(self) -> list[str]:
+        """Return who holds leases, ended ones included."""
+
+        def work(conn: sqlite3.Connection) -> list[str]:
+            return [row[0] for row in conn.execute("SELECT DISTINCT owner FROM lease ORDER BY owner")]
+
+        return await self._session.read(work)
+
     async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
         """Give up leases (all of `owner` where `ids` is None)."""
 
