@@ -18,9 +18,9 @@ from .contents import Contents, contents_of, stored_answers
 from .corpus import answer_with_mark, chronicle, digest_of
 from .server import ServerProcess, openai_models, run_command, until
 
-KILLS = int(os.environ.get("LIGHTRAG_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("LIGHTRAG_TEST_KILLS", "8"))
 SEED = int(os.environ.get("LIGHTRAG_TEST_SEED", random.randrange(10**6)))
-DOCUMENTS = 14
+DOCUMENTS = max(14, KILLS)
 SLOTS = 4
 BATCH = 4
 EMBEDDING_CALLS = 8
