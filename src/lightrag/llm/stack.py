@@ -7,7 +7,9 @@ From the inside out, and why:
    and durations are the server's, without waiting for a slot.
 3. limiter: each attempt holds a slot, and only while it runs.
 4. retry: outside the limiter, so that a call that waits for its next attempt holds no slot.
-5. cache: outermost. A kept answer needs no slot and no attempt, equal calls at the same time become one, and only
+5. router: where there are several backends, each of them has all of the above for itself. Retries are few there: the
+   next attempt goes to another backend.
+6. cache: outermost. A kept answer needs no slot and no attempt, equal calls at the same time become one, and only
    answers that passed all attempts are kept. It tells the meter what was not paid.
 
 For embeddings the batcher is outermost in the cache's place: each batch is limited, retried and counted by itself, so
@@ -27,8 +29,29 @@ from lightrag.llm.meter import MeteredChat, MeteredEmbedding, MeteredRerank, Usa
 from lightrag.llm.rerank_chunking import ChunkedRerank, Cutter
 from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryingRerank, RetryPolicy
 
+ROUTE_POLICY = RetryPolicy(attempts=1, unusable_attempts=1, deadline=1.0)
+"""Of one backend among several: no second attempt, but for a rate limit that is over in a second."""
 RERANK_POLICY = RetryPolicy(attempts=3, most=4.0, deadline=15.0)
 """Somebody waits for the answer, which comes without reranking, too."""
+
+
+def chat_backend(
+    binding: ChatModel, *, limiter: Limiter, meter: UsageMeter, policy: RetryPolicy | None = None
+) -> ChatModel:
+    """Return `binding` limited, retried and counted: what a router chooses among."""
+    limited = LimitedChat(MeteredChat(binding, meter), limiter)
+    return RetryingChat(limited, policy or ROUTE_POLICY, limiter)
+
+
+def cached_chat(
+    model: ChatModel, *, meter: UsageMeter, store: AnswerStore, cached_roles: Collection[Role] = CACHED_ROLES
+) -> CachedChat:
+    """Return `model` cached in `store`. Closing it closes the model."""
+
+    def count_hit(role: Role) -> None:
+        meter.row(role, model.facts).cache_hits += 1
+
+    return CachedChat(model, store, roles=cached_roles, on_hit=count_hit)
 
 
 def chat_stack(
@@ -41,13 +64,16 @@ def chat_stack(
     cached_roles: Collection[Role] = CACHED_ROLES,
 ) -> CachedChat:
     """Return `binding` limited, retried, cached in `store` and counted. Closing it closes the binding."""
+    backend = chat_backend(binding, limiter=limiter, meter=meter, policy=policy or RetryPolicy())
+    return cached_chat(backend, meter=meter, store=store, cached_roles=cached_roles)
 
-    def count_hit(role: Role) -> None:
-        meter.row(role, binding.facts).cache_hits += 1
 
-    limited = LimitedChat(MeteredChat(binding, meter), limiter)
-    retrying = RetryingChat(limited, policy or RetryPolicy(), limiter)
-    return CachedChat(retrying, store, roles=cached_roles, on_hit=count_hit)
+def embedding_backend(
+    binding: EmbeddingModel, *, limiter: Limiter, meter: UsageMeter, policy: RetryPolicy | None = None
+) -> EmbeddingModel:
+    """Return `binding` limited, retried and counted: what a router chooses among."""
+    limited = LimitedEmbedding(MeteredEmbedding(binding, meter), limiter)
+    return RetryingEmbedding(limited, policy or ROUTE_POLICY, limiter)
 
 
 def embedding_stack(
@@ -59,9 +85,8 @@ def embedding_stack(
     max_batch: int | None = None,
 ) -> BatchedEmbedding:
     """Return `binding` limited, retried, counted and batched. Closing it closes the binding."""
-    limited = LimitedEmbedding(MeteredEmbedding(binding, meter), limiter)
-    retrying = RetryingEmbedding(limited, policy or RetryPolicy(), limiter)
-    return BatchedEmbedding(retrying, max_batch, parallel=2 * limiter.slots)
+    backend = embedding_backend(binding, limiter=limiter, meter=meter, policy=policy or RetryPolicy())
+    return BatchedEmbedding(backend, max_batch, parallel=2 * limiter.slots)
 
 
 def rerank_stack(
