@@ -30,23 +30,14 @@ from lightrag.storage.files.graphml import StoredGraph
 from lightrag.storage.files.lightrag_rows import error_of, metadata_of, status_of, updated_record
 from lightrag.storage.files.rows import VectorItem, record_from_row
 from lightrag.storage.files.state import State
+from lightrag.storage.rows import chunk_row, key_of_pair
 from lightrag.text.words import index_terms
-from lightrag.types import FIELD_SEPARATOR, UNKNOWN_SOURCE, DocStatus, DocumentRecord, JsonObject
+from lightrag.types import UNKNOWN_SOURCE, Chunk, DocStatus, DocumentRecord, JsonObject
 
 SUMMARY_CHARS = 250
 _NUMBERED_CHUNK = re.compile(r".*-chunk-\d+")
 """Ids that do not follow from the chunk's text, so that the text behind them may change."""
-_CHUNK_FIELDS = {
-    "full_doc_id",
-    "chunk_order_index",
-    "content",
-    "tokens",
-    "start",
-    "end",
-    "file_path",
-    "page_start",
-    "page_end",
-}
+_CHUNK_FIELDS = chunk_row(Chunk("", "", 0, "", 0, 0, 0)).keys()
 _NO_FILE = frozenset({"", UNKNOWN_SOURCE, "no-file-path"})
 
 
@@ -162,17 +153,20 @@ class Adoption:
                 start = text.find(row["content"], last + 1)
                 last = max(start, last)
                 path = row.get("file_path") or (record.file_path if record is not None else UNKNOWN_SOURCE)
-                row |= {
-                    "id": key,
-                    "full_doc_id": doc_id,
-                    "chunk_order_index": row.get("chunk_order_index", number),
-                    "tokens": row.get("tokens") or len(row["content"]) // 4 + 1,
-                    "start": max(start, 0),
-                    "end": max(start, 0) + len(row["content"]),
-                    "file_path": path,
-                    "page_start": row.get("page_start"),
-                    "page_end": row.get("page_end"),
-                }
+                row |= chunk_row(
+                    Chunk(
+                        id=key,
+                        doc_id=doc_id,
+                        order=row.get("chunk_order_index", number),
+                        content=row["content"],
+                        tokens=row.get("tokens") or len(row["content"]) // 4 + 1,
+                        start=max(start, 0),
+                        end=max(start, 0) + len(row["content"]),
+                        file_path=path,
+                        page_start=row.get("page_start"),
+                        page_end=row.get("page_end"),
+                    )
+                )
                 self._chunks.put(key, orjson.dumps(row))
 
     def _adopt_extractions(self, chunks: Mapping[str, JsonObject]) -> None:
@@ -219,8 +213,8 @@ class Adoption:
                 f"{edge.keywords}\t{source}\n{target}\n{edge.description}",
                 *(f"{a}\t{b}\n{edge.keywords}\n{edge.description}" for a, b in (edge.pair, edge.pair[::-1])),
             )
-            key = f"{source}{FIELD_SEPARATOR}{target}"
-            self._adopt_vector(VectorKind.RELATIONS, RELATION_PREFIX, key, text_hash(relation_text(edge)), forms)
+            digest = text_hash(relation_text(edge))
+            self._adopt_vector(VectorKind.RELATIONS, RELATION_PREFIX, key_of_pair(edge.pair), digest, forms)
 
     def _adopt_vector(self, kind: VectorKind, prefix: str, key: str, digest: str, forms: Iterable[str]) -> None:
         item = self._state.vectors[kind].get(key)

@@ -158,8 +158,7 @@ def _text_chunks(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
 def _llm_cache(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
     for key, body in state.kv[Namespace.LLM_CACHE].items():
         row = orjson.loads(body)
-        created = row.get("create_time", 0)
-        yield key, {**row, "create_time": created, "update_time": created, "_id": key}
+        yield key, {**row, "update_time": row.get("create_time", 0), "_id": key}
 
 
 def _is_hidden(state: Snapshot, record: DocumentRecord) -> bool:

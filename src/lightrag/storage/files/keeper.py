@@ -37,6 +37,7 @@ class Keeper:
         self._quiet = quiet
         self._manifest = Manifest(1, {})
         self._rewrite_all = False
+        self._writing = asyncio.Lock()
         self._changed = asyncio.Event()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -67,10 +68,14 @@ class Keeper:
         self._stopping.set()
         await self._task
         self._task = None
-        await self._write()
+        await self._try_to_write()
 
     async def write(self) -> None:
         """Write all files that are not up to date. Raises `Conflict` or `OSError`."""
+        async with self._writing:
+            await self._write_changed()
+
+    async def _write_changed(self) -> None:
         async with self._writer.between_commits():
             touched, self._workspace.touched = self._workspace.touched, set()
             names = files_of(touched)
@@ -103,9 +108,9 @@ class Keeper:
             await self._wait_for_quiet()
             if not self._stopping.is_set():
                 self._changed.clear()
-                await self._write()
+                await self._try_to_write()
 
-    async def _write(self) -> None:
+    async def _try_to_write(self) -> None:
         try:
             await self.write()
         except (LightRAGError, OSError) as error:

@@ -62,6 +62,9 @@ def load(folder: Path, manifest: Manifest | None, state: State) -> Loaded:
         for id, row in records.items():
             state.documents.put(id, record_from_row(row))
     else:
+        for name in (layout.FULL_ENTITIES, layout.FULL_RELATIONS):
+            # What they say follows from mentions; they are only looked at for damage before they are written anew.
+            objects(folder / name, reader.object(name))
         stored = Stored(
             status_rows=rows,
             own_records=records,
