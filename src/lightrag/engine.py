@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
+from lightrag.indexing.full_text import read_text
 from lightrag.indexing.intake import (
     FileItem,
     OnConflict,
@@ -210,8 +211,8 @@ class Engine:
 
     async def get_content(self, doc_id: str) -> str | None:
         """Return a document's text, or None where it has not been parsed or does not exist."""
-        row = (await self._storage.kv(Namespace.FULL_DOCS).get([doc_id])).get(doc_id)
-        return None if row is None else str(row["content"])
+        parsed = await read_text(self._storage.kv(Namespace.FULL_DOCS), doc_id)
+        return None if parsed is None else parsed.text
 
     async def list_documents(
         self,

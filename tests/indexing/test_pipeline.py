@@ -279,3 +279,33 @@ async def by_path(storage: Storage, path: str) -> DocumentRecord:
     record = await storage.documents.by_file_path(path)
     assert record is not None
     return record
+
+
+async def test_vectors_that_could_not_be_made_when_nobody_waited_are_made_later(bench: Workbench) -> None:
+    await put(bench, ada=ADA, bob=BOB)
+    bench.embedding.fail_with = ModelUnreachable("no embedding server")
+    await remove(bench, "bob")
+    assert await bench.storage.kv(Namespace.STALE).count() > 0
+    bench.embedding.fail_with = None
+    async with asyncio.timeout(20):
+        while await bench.storage.kv(Namespace.STALE).count():
+            await asyncio.sleep(0.05)
+    assert await snapshot(bench.storage) == await fresh(ada=ADA)
+
+
+async def test_any_number_of_stale_vectors_is_made_before_the_pipeline_rests(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_workbench(storage)
+    await first.pipeline.start()
+    await put(first, ada=ADA, bob=BOB)
+    await first.pipeline.stop()
+    healthy = await snapshot(storage)
+    await storage.drop_vectors()
+    assert await first.verifier.list_all_vectors() > 6
+    monkeypatch.setattr("lightrag.indexing.vectorizer.LOADED_AT_ONCE", 2)
+    second = make_workbench(storage)
+    await second.pipeline.start()
+    await settle(second)
+    assert await snapshot(storage) == healthy
+    await second.pipeline.stop()

@@ -140,7 +140,9 @@ def make_workbench(
         progress=progress,
         gate=ExtractionGate(4),
     )
-    pipeline = Pipeline(tools, PipelineOptions(owner=owner, slots=2, poll_seconds=0.1, lease_seconds=3))
+    pipeline = Pipeline(
+        tools, PipelineOptions(owner=owner, slots=2, poll_seconds=0.1, lease_seconds=3, left_over_seconds=0.2)
+    )
     return Workbench(storage, extractor, embedding, pipeline, Verifier(storage, fold), progress)
 
 

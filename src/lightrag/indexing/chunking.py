@@ -12,12 +12,13 @@ import bisect
 import dataclasses
 import hashlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from lightrag.errors import ConfigurationError
 from lightrag.types import Chunk, PageSpan
 
+BLOCK_CHARS = 1 << 18
 SOFT_SHARE = 0.8
 """From this share of the budget on, a sentence end may end the chunk."""
 
@@ -79,22 +80,25 @@ class Chunker:
 
     def cut(self, doc_id: str, text: str, *, file_path: str, pages: Sequence[PageSpan] = ()) -> list[Chunk]:
         """Return the chunks of a document in order; their spans cover every visible character."""
-        units = self._units(text)
+        return [filled(chunk, text) for chunk in self.outline(doc_id, text, file_path=file_path, pages=pages)]
+
+    def outline(self, doc_id: str, text: str, *, file_path: str, pages: Sequence[PageSpan] = ()) -> list[Chunk]:
+        """Return the chunks as `cut` does, but without their contents (see `filled`)."""
         page_starts = [page.start for page in pages]
         chunks: list[Chunk] = []
         repeats: dict[str, int] = {}
-        for first, last in self._ranges(units):
-            start, end = units[first].start, units[last - 1].end
-            content = text[start:end]
-            number = repeats.get(content, 0)
-            repeats[content] = number + 1
+        for units in self._ranges(self._units(text)):
+            start, end = units[0].start, units[-1].end
+            key = chunk_id(doc_id, text[start:end])
+            number = repeats.get(key, 0)
+            repeats[key] = number + 1
             chunks.append(
                 Chunk(
-                    id=chunk_id(doc_id, content, number),
+                    id=chunk_id(doc_id, text[start:end], number) if number else key,
                     doc_id=doc_id,
                     order=len(chunks),
-                    content=content,
-                    tokens=sum(unit.tokens for unit in units[first:last]),
+                    content="",
+                    tokens=sum(unit.tokens for unit in units),
                     start=start,
                     end=end,
                     file_path=file_path,
@@ -104,61 +108,85 @@ class Chunker:
             )
         return chunks
 
-    def _units(self, text: str) -> list[_Unit]:
-        units: list[_Unit] = []
+    def _units(self, text: str) -> Iterator[_Unit]:
         previous_end = 0
-        for start, end in self.sentences(text):
+        for start, end in self._sentences(text):
             sentence = text[start:end]
             opens = text.count("\n", previous_end, start) > 1
             previous_end = end
             count = self.tokens.count(sentence)
             if count <= self.size:
-                units.append(_Unit(start, end, count, zlib.crc32(sentence.encode("utf-8", "replace")), opens))
+                yield _Unit(start, end, count, zlib.crc32(sentence.encode("utf-8", "replace")), opens)
             else:
-                units.extend(self._pieces(sentence, start))
-        return units
+                yield from self._pieces(sentence, start)
 
-    def _pieces(self, sentence: str, offset: int) -> list[_Unit]:
+    def _sentences(self, text: str) -> Iterator[tuple[int, int]]:
+        """Cut block by block, so that a large text is not held as millions of sentences at once."""
+        start = 0
+        while start < len(text):
+            end = _block_end(text, start)
+            for first, last in self.sentences(text[start:end]):
+                yield start + first, start + last
+            start = end
+
+    def _pieces(self, sentence: str, offset: int) -> Iterator[_Unit]:
         """Cut what has no sentence ends (tables, logs, minified code) by tokens."""
-        step = max(self.size // 4, 16)
-        return [
-            _Unit(
-                offset + window.start,
-                offset + window.end,
-                window.tokens,
-                zlib.crc32(sentence[window.start : window.end].encode("utf-8", "replace")),
-                False,
-            )
-            for window in self.tokens.windows(sentence, step)
-            if sentence[window.start : window.end].strip()
-        ]
+        for window in self.tokens.windows(sentence, max(self.size // 4, 16)):
+            piece = sentence[window.start : window.end]
+            if piece.strip():
+                mark = zlib.crc32(piece.encode("utf-8", "replace"))
+                yield _Unit(offset + window.start, offset + window.end, window.tokens, mark, False)
 
-    def _ranges(self, units: Sequence[_Unit]) -> list[tuple[int, int]]:
-        ranges: list[tuple[int, int]] = []
-        first = 0
-        while first < len(units):
-            total, last, soft = 0, first, first
-            while last < len(units) and (last == first or total + units[last].tokens <= self.size):
-                total += units[last].tokens
-                last += 1
-                if total < self.size * SOFT_SHARE:
-                    soft = last
-            if last == len(units):
-                ranges.append((first, last))
-                break
-            candidates = range(min(soft + 1, last), last + 1)
-            cut = min(candidates, key=lambda at: (not units[at].opens_paragraph, units[at].mark, at))
-            ranges.append((first, cut))
-            first = self._overlap_start(units, first, cut)
-        return ranges
+    def _ranges(self, source: Iterator[_Unit]) -> Iterator[Sequence[_Unit]]:
+        """Group units into chunks, looking no further ahead than one chunk."""
+        units: list[_Unit] = []
+        total = 0
+        for unit in source:
+            units.append(unit)
+            total += unit.tokens
+            while total > self.size and len(units) > 1:
+                cut = self._cut_at(units)
+                yield units[:cut]
+                units = units[self._overlap_start(units, cut) :]
+                total = sum(unit.tokens for unit in units)
+        if units:
+            yield units
 
-    def _overlap_start(self, units: Sequence[_Unit], first: int, cut: int) -> int:
+    def _cut_at(self, units: Sequence[_Unit]) -> int:
+        """Return before which unit the chunk ends that begins with the first one; there are more than fit."""
+        total, last, soft = 0, 0, 0
+        while last == 0 or total + units[last].tokens <= self.size:
+            total += units[last].tokens
+            last += 1
+            if total < self.size * SOFT_SHARE:
+                soft = last
+        candidates = range(min(soft + 1, last), last + 1)
+        return min(candidates, key=lambda at: (not units[at].opens_paragraph, units[at].mark, at))
+
+    def _overlap_start(self, units: Sequence[_Unit], cut: int) -> int:
         """Step back from a cut by whole sentences, never to where the chunk itself began."""
         start, tokens = cut, 0
-        while start - 1 > first and tokens + units[start - 1].tokens <= self.overlap:
+        while start - 1 > 0 and tokens + units[start - 1].tokens <= self.overlap:
             start -= 1
             tokens += units[start].tokens
         return start
+
+
+def filled(chunk: Chunk, text: str) -> Chunk:
+    """Return a chunk of an outline with its content."""
+    return dataclasses.replace(chunk, content=text[chunk.start : chunk.end])
+
+
+def _block_end(text: str, start: int) -> int:
+    """Return where a block ends: after an empty line, a line or a word, whichever is found first in that order."""
+    least = start + BLOCK_CHARS
+    if least >= len(text):
+        return len(text)
+    for gap in ("\n\n", "\n", " "):
+        found = text.find(gap, least, least + BLOCK_CHARS)
+        if found >= 0:
+            return found + len(gap)
+    return least
 
 
 def chunk_id(doc_id: str, content: str, repeat: int = 0) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound, UnusableAnswer
-from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.chunking import Chunker, filled
 from lightrag.indexing.contributions import (
     ExtractedChunk,
     Folder,
@@ -22,14 +22,15 @@ from lightrag.indexing.contributions import (
     remove_chunks,
 )
 from lightrag.indexing.extraction import Extractor
+from lightrag.indexing.full_text import delete_text, md5_hex, read_text, store_head, store_parts
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
-from lightrag.indexing.intake import full_doc_row, md5_hex, summary_of
+from lightrag.indexing.intake import summary_of
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.rows import chunk_of_row, key_of_pair
-from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, PageSpan, ParsedDocument
+from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, ParsedDocument
 
 T = TypeVar("T")
 
@@ -109,15 +110,7 @@ class DocumentJob:
         self._tools.gate.opening += 1
         try:
             self._opening = {"status": DocStatus.PROCESSING, "error_msg": None, "failed_chunks": ()}
-            parsed = await self._text()
-            chunks = await asyncio.to_thread(
-                self._tools.chunker.cut,
-                self._record.id,
-                parsed.text,
-                file_path=self._record.file_path,
-                pages=parsed.pages,
-            )
-            await self._place(chunks, created)
+            chunks = await self._chunk(created)
         finally:
             self._tools.gate.opening -= 1
         self._tools.progress.chunks += len(chunks)
@@ -127,6 +120,19 @@ class DocumentJob:
         for ticket in self._tickets:
             await ticket.wait()
         await self._finish(chunks, failures)
+
+    async def _chunk(self, created: int) -> list[Chunk]:
+        """Cut the text and place its chunks; return them, without their contents where there are many.
+
+        The text of the whole document is held no longer than this takes.
+        """
+        parsed = await self._text()
+        record = self._record
+        outline = await asyncio.to_thread(
+            self._tools.chunker.outline, record.id, parsed.text, file_path=record.file_path, pages=parsed.pages
+        )
+        await self._place(outline, parsed.text, created)
+        return [filled(chunk, parsed.text) for chunk in outline] if len(outline) <= GROUP else outline
 
     async def delete(self) -> None:
         """Take the document and all that it contributed out of the workspace."""
@@ -138,7 +144,7 @@ class DocumentJob:
             await self._tools.remove_file(self._record)
 
         async def forget(tx: Storage) -> None:
-            await tx.kv(Namespace.FULL_DOCS).delete([self._record.id])
+            await delete_text(tx.kv(Namespace.FULL_DOCS), self._record.id)
             await tx.documents.delete([self._record.id])
 
         await self._write(forget, deleting=True)
@@ -169,14 +175,15 @@ class DocumentJob:
             await self._update()
             parsed = await self._tools.parse(record)
             self._notes += parsed.warnings
-            content_hash = md5_hex(parsed.text)
+            content_hash = await asyncio.to_thread(md5_hex, parsed.text)
+            await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed.text)
             if await self._write(lambda tx: self._keep_text(tx, parsed, content_hash)):
                 raise Superseded
             return parsed
-        row = (await self._tools.storage.kv(Namespace.FULL_DOCS).get([record.id])).get(record.id)
-        if row is None:
+        stored = await read_text(self._tools.storage.kv(Namespace.FULL_DOCS), record.id)
+        if stored is None:
             raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
-        return ParsedDocument(row["content"], tuple(PageSpan(*page) for page in row["pages"]))
+        return stored
 
     async def _keep_text(self, tx: Storage, parsed: ParsedDocument, content_hash: str) -> bool:
         """Store the text; return whether it turned out to be that of another document."""
@@ -184,8 +191,7 @@ class DocumentJob:
         if twin is not None and twin.id != self._record.id and not twin.delete_requested:
             await self._put(tx, **self._duplicate_of(twin))
             return True
-        row = full_doc_row(parsed, self._record.file_path)
-        await tx.kv(Namespace.FULL_DOCS).put({self._record.id: row})
+        await store_head(tx.kv(Namespace.FULL_DOCS), self._record.id, parsed, self._record.file_path)
         summary = summary_of(parsed.text)
         await self._put(tx, content_hash=content_hash, content_summary=summary, content_length=len(parsed.text))
         return False
@@ -202,15 +208,17 @@ class DocumentJob:
             },
         }
 
-    async def _place(self, chunks: Sequence[Chunk], created: int) -> None:
+    async def _place(self, outline: Sequence[Chunk], text: str, created: int) -> None:
         """Replace the document's chunks by these; those with the same text keep what was made of them."""
-        new = {chunk.id: chunk for chunk in chunks}
+        new = {chunk.id: chunk for chunk in outline}
         for group in _groups([key for key in self._record.chunks_list if key not in new]):
             await self._remove(group)
         old = set(self._record.chunks_list)
-        for added in _groups([chunk for chunk in chunks if chunk.id not in old]):
-            await self._add(added)
-        await self._move([chunk for chunk in chunks if chunk.id in old], created)
+        for added in _groups([chunk for chunk in outline if chunk.id not in old]):
+            await self._tools.vectorizer.room()
+            await self._add([filled(chunk, text) for chunk in added])
+        for kept in _groups([chunk for chunk in outline if chunk.id in old]):
+            await self._move([filled(chunk, text) for chunk in kept], created)
         if self._opening or self._record.chunks_list != tuple(new):
             await self._update(chunks_list=tuple(new))
 
@@ -233,13 +241,10 @@ class DocumentJob:
         self._offer(await self._write(remove, deleting=deleting))
 
     async def _move(self, kept: Sequence[Chunk], created: int) -> None:
-        for group in _groups(kept):
-            keys = [chunk.id for chunk in group]
-            rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(keys)
-            moved = [chunk for chunk in group if chunk.id in rows and chunk_of_row(chunk.id, rows[chunk.id]) != chunk]
-            if not moved:
-                continue
-            self._offer(await self._write(lambda tx, moved=moved: self._moved(tx, moved, created)))  # type: ignore[misc]
+        rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get([chunk.id for chunk in kept])
+        moved = [chunk for chunk in kept if chunk.id in rows and chunk_of_row(chunk.id, rows[chunk.id]) != chunk]
+        if moved:
+            self._offer(await self._write(lambda tx: self._moved(tx, moved, created)))
 
     async def _moved(self, tx: Storage, moved: Sequence[Chunk], created: int) -> list[StaleText]:
         await move_chunks(tx, moved)
@@ -253,18 +258,20 @@ class DocumentJob:
 
     async def _extract(self, chunks: Sequence[Chunk], created: int) -> dict[str, ModelError]:
         """Extract the chunks that have not been; return the failures by chunk id."""
-        known = await self._tools.storage.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in chunks])
-        missing = [chunk for chunk in chunks if chunk.id not in known]
-        self._tools.progress.chunks_done += len(known)
+        missing = await self._missing(chunks)
+        self._tools.progress.chunks_done += len(chunks) - len(missing)
         failures: dict[str, ModelError] = {}
         found: list[ExtractedChunk] = []
         fingerprint = self._tools.extractor.fingerprint
         finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]] = asyncio.Queue()
         # A long document takes part of the gate only, so that short ones get through beside it.
         share = asyncio.Semaphore(self._tools.gate.width)
-        tasks = [asyncio.create_task(self._extract_one(chunk, share, finished)) for chunk in missing]
+        tasks: list[asyncio.Task[None]] = []
         try:
-            for number in range(1, len(tasks) + 1):
+            for number in range(1, len(missing) + 1):
+                if len(tasks) < min(number + GROUP // 2, len(missing)):
+                    loaded = await self._loaded(missing[len(tasks) : len(tasks) + GROUP])
+                    tasks += (asyncio.create_task(self._extract_one(chunk, share, finished)) for chunk in loaded)
                 chunk, outcome = await finished.get()
                 self._tools.progress.chunks_done += 1
                 if isinstance(outcome, ModelError):
@@ -274,7 +281,7 @@ class DocumentJob:
                 else:
                     self._notes += (f"chunk {chunk.order + 1}: {note}" for note in outcome.notes)
                     found.append(ExtractedChunk(chunk, outcome, created, fingerprint))
-                if len(found) >= GROUP or number == len(tasks):
+                if len(found) >= GROUP or number == len(missing):
                     await self._commit(found)
                     found = []
                 _stop_if_hopeless(failures)
@@ -283,6 +290,21 @@ class DocumentJob:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         return failures
+
+    async def _missing(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        known: set[str] = set()
+        for group in _groups(chunks):
+            known |= (await self._tools.storage.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in group])).keys()
+        return [chunk for chunk in chunks if chunk.id not in known]
+
+    async def _loaded(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """Return chunks with their contents."""
+        if all(chunk.content for chunk in chunks):
+            return list(chunks)
+        rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get([chunk.id for chunk in chunks])
+        if len(rows) < len(chunks):
+            raise Superseded
+        return [chunk_of_row(chunk.id, rows[chunk.id]) for chunk in chunks]
 
     async def _extract_one(
         self, chunk: Chunk, share: asyncio.Semaphore, finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]]

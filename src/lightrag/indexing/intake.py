@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from lightrag.errors import InvalidInput
+from lightrag.indexing.full_text import md5_hex, store_head, store_parts
 from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.types import (
@@ -18,7 +18,6 @@ from lightrag.types import (
     Accepted,
     DocStatus,
     DocumentRecord,
-    JsonObject,
     ParsedDocument,
     TagValue,
 )
@@ -65,11 +64,6 @@ def new_track_id(prefix: str) -> str:
     return f"{prefix}_{datetime.now(UTC):%Y%m%d_%H%M%S}_{uuid.uuid4().hex[:8]}"
 
 
-def md5_hex(text: str) -> str:
-    """Return the MD5 of a text, LightRAG's content hash."""
-    return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
-
-
 def document_id(text: str, file_path: str | None) -> str:
     """Return the id of a document: it names the source, or the text where there is no source."""
     return f"doc-{md5_hex(text if (file_path or '') in _NO_SOURCE else str(file_path))}"
@@ -83,15 +77,6 @@ def clean_document_text(text: str) -> str:
 def summary_of(text: str) -> str:
     """Return the beginning of a text for lists."""
     return text if len(text) <= SUMMARY_CHARS else text[:SUMMARY_CHARS] + "..."
-
-
-def full_doc_row(parsed: ParsedDocument, file_path: str) -> JsonObject:
-    """Return a document's text as it is stored."""
-    return {
-        "content": parsed.text,
-        "file_path": file_path,
-        "pages": [[page.page, page.start, page.end] for page in parsed.pages],
-    }
 
 
 async def accept_texts(
@@ -131,7 +116,9 @@ async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on
     record = _fresh_record(existing.id if existing else doc_id, file_path, track_id, item.tags, existing).replace(
         content_summary=summary_of(text), content_length=len(text), content_hash=content_hash
     )
-    await tx.kv(Namespace.FULL_DOCS).put({record.id: full_doc_row(ParsedDocument(text), file_path)})
+    texts = tx.kv(Namespace.FULL_DOCS)
+    await store_parts(texts, record.id, text)
+    await store_head(texts, record.id, ParsedDocument(text), file_path)
     await tx.documents.put([record])
     return Accepted("updated" if existing else "accepted", record, track_id)
 

@@ -49,6 +49,8 @@ class PipelineOptions:
     """How often other processes' work is looked for when nothing happens here."""
     summarise_every: float = 300.0
     """With documents arriving all the time, summaries are written at least this often (seconds)."""
+    left_over_seconds: float = 60.0
+    """How often vectors are looked for that nobody makes; ever more rarely (up to an hour) while that is in vain."""
 
 
 class Pipeline:
@@ -78,6 +80,9 @@ class Pipeline:
         self._cancelling = False
         self._summarised_at = time.monotonic()
         self._summary_failed_at: float | None = None
+        self._looked_for_left_over_at = time.monotonic()
+        self._left_over_pause = options.left_over_seconds
+        self._due_before: frozenset[tuple[str, str]] = frozenset()
         self.scanning = False
 
     async def start(self) -> None:
@@ -202,8 +207,26 @@ class Pipeline:
             await asyncio.sleep(0.02)
             self._wake.set()
             return
+        if self._tools.vectorizer.has_more or await self._are_vectors_left_over():
+            await self._tools.vectorizer.load()
+            self._wake.set()
+            return
         self._tools.progress.end_job()
         self._idle.set()
+
+    async def _are_vectors_left_over(self) -> bool:
+        """Tell whether vectors are due that were due at the last look, so that no other process is at them.
+
+        Whoever was to make them died, or the model failed when nobody waited for them (after a deletion, a summary).
+        """
+        now = time.monotonic()
+        if now - self._looked_for_left_over_at < self._left_over_pause:
+            return False
+        self._looked_for_left_over_at = now
+        before, self._due_before = self._due_before, await self._tools.vectorizer.due()
+        is_any = bool(before & self._due_before)
+        self._left_over_pause = min(2 * self._left_over_pause, 3600.0) if is_any else self._options.left_over_seconds
+        return is_any
 
     async def _summarise(self) -> int:
         self._summarised_at = time.monotonic()

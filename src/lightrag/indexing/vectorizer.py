@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import structlog
@@ -16,8 +17,13 @@ from lightrag.llm.contracts import EmbeddingModel
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
 from lightrag.storage.rows import chunk_of_row, key_of_pair, pair_of_key
 
+MOST_WAITING = 4096
+"""Texts beyond which long documents are placed no faster than they are embedded."""
 GATHER_SECONDS = 0.03
 """How long a batch that is not full waits for more."""
+
+LOADED_AT_ONCE = 20_000
+"""Texts that are queued together when stale vectors are looked up."""
 
 _log = structlog.get_logger("lightrag.vectors")
 
@@ -71,6 +77,8 @@ class Vectorizer:
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(parallel)
         self._running: set[asyncio.Task[None]] = set()
+        self._loaded_to = ""
+        self._fewer = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -91,17 +99,37 @@ class Vectorizer:
         self._wake.set()
         return ticket
 
-    async def load(self, *, limit: int = 20_000) -> Ticket:
-        """Queue what an earlier run left stale."""
+    @property
+    def has_more(self) -> bool:
+        """Whether the last `load` stopped before the end of the list."""
+        return bool(self._loaded_to)
+
+    async def room(self) -> None:
+        """Wait while more texts are held than can be embedded soon."""
+        while len(self._waiting) > MOST_WAITING:
+            self._fewer.clear()
+            await self._fewer.wait()
+
+    async def load(self) -> None:
+        """Queue what is listed as stale and not queued yet: a part of it, after what the last call came to."""
         keys: list[StaleKey] = []
-        after = ""
-        while len(keys) < limit:
-            rows = await self._storage.kv(Namespace.STALE).scan(after=after, limit=1000)
+        while len(keys) < LOADED_AT_ONCE:
+            rows = await self._storage.kv(Namespace.STALE).scan(after=self._loaded_to, limit=min(1000, LOADED_AT_ONCE))
+            self._loaded_to = rows[-1][0] if rows else ""
             if not rows:
                 break
-            after = rows[-1][0]
-            keys += [key for key in (StaleKey.parse(stored) for stored, _ in rows) if key.kind in VECTOR_KINDS]
-        return self.offer(await texts_of(self._storage, [key for key in keys if key not in self._waiting]))
+            listed = [StaleKey.parse(stored) for stored, _ in rows]
+            keys += [
+                key
+                for key in listed
+                if key.kind in VECTOR_KINDS and key not in self._waiting and key not in self._making
+            ]
+        self.offer(await texts_of(self._storage, keys))
+
+    async def due(self) -> frozenset[tuple[str, str]]:
+        """Return key and text hash of some vectors that are listed as stale, the same ones as long as they are."""
+        rows = await self._storage.kv(Namespace.STALE).scan(limit=1000)
+        return frozenset((key, str(row.get("hash"))) for key, row in rows if StaleKey.parse(key).kind in VECTOR_KINDS)
 
     async def run(self) -> None:
         """Make vectors until cancelled."""
@@ -111,7 +139,8 @@ class Vectorizer:
                 if len(self._waiting) < self._batch:
                     await asyncio.sleep(GATHER_SECONDS)
                 await self._slots.acquire()
-                batch = [(key, self._waiting.pop(key)) for key in list(self._waiting)[: self._batch]]
+                batch = [(key, self._waiting.pop(key)) for key in list(itertools.islice(self._waiting, self._batch))]
+                self._fewer.set()
                 if not self._waiting:
                     self._wake.clear()
                 if not batch:

@@ -1,0 +1,75 @@
+"""The texts of documents in the namespace `full_docs`.
+
+A text of ordinary size is one row, as LightRAG writes it. A large one is kept in parts, so that storing it takes
+memory for a part and not several times the whole: rows `{doc id}/{number}` with the pieces, and a head that tells how
+many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from lightrag.storage.contracts import KVStore
+from lightrag.types import JsonObject, PageSpan, ParsedDocument
+
+PART_CHARS = 1 << 20
+WHOLE_CHARS = 4 * PART_CHARS
+"""Up to this length a text is one row."""
+
+
+def md5_hex(text: str) -> str:
+    """Return the MD5 of a text, LightRAG's content hash, without copying the whole text."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for part in _pieces(text):
+        digest.update(part.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+async def store_parts(store: KVStore, doc_id: str, text: str) -> None:
+    """Store the pieces of a large text; nobody sees them before `store_head`."""
+    if len(text) > WHOLE_CHARS:
+        for number, part in enumerate(_pieces(text)):
+            await store.put({_part_key(doc_id, number): {"content": part}})
+
+
+async def store_head(store: KVStore, doc_id: str, parsed: ParsedDocument, file_path: str) -> None:
+    """Store a text of ordinary size, or what makes one of the pieces that `store_parts` stored."""
+    is_whole = len(parsed.text) <= WHOLE_CHARS
+    row: JsonObject = {
+        "content": parsed.text if is_whole else "",
+        "file_path": file_path,
+        "pages": [[page.page, page.start, page.end] for page in parsed.pages],
+    }
+    if not is_whole:
+        row["parts"] = -(-len(parsed.text) // PART_CHARS)
+    await store.put({doc_id: row})
+
+
+async def read_text(store: KVStore, doc_id: str) -> ParsedDocument | None:
+    """Return the text of a document with its pages; None where there is none."""
+    head = (await store.get([doc_id])).get(doc_id)
+    if head is None:
+        return None
+    pieces = [str(head["content"])]
+    for number in range(int(head.get("parts", 0))):
+        key = _part_key(doc_id, number)
+        pieces.append(str((await store.get([key])).get(key, {}).get("content", "")))
+    pages = tuple(PageSpan(*page) for page in head.get("pages", ()))
+    return ParsedDocument(pieces[0] if len(pieces) == 1 else "".join(pieces), pages)
+
+
+async def delete_text(store: KVStore, doc_id: str) -> None:
+    """Remove the text of a document."""
+    head = (await store.get([doc_id])).get(doc_id, {})
+    parts = int(head.get("parts", 0))
+    await store.delete([doc_id, *(_part_key(doc_id, number) for number in range(parts))])
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for start in range(0, len(text), PART_CHARS):
+        yield text[start : start + PART_CHARS]
+
+
+def _part_key(doc_id: str, number: int) -> str:
+    return f"{doc_id}/{number:06d}"
