@@ -218,6 +218,31 @@ def retry(working_dir: WorkingDir = None, input_dir: InputDir = None, workspace:
 
 
 @app.command()
+def migrate(
+    source: Annotated[str, typer.Option("--from", help="Where the data are: files, sqlite.")],
+    target: Annotated[str, typer.Option("--to", help="Where they are to be: files, sqlite.")],
+    target_dir: Annotated[
+        Path | None,
+        typer.Option("--target-dir", help="Working folder of the copy; by default the same.", show_default=False),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Delete what is in the target first, and begin anew.")
+    ] = False,
+    working_dir: WorkingDir = None,
+    workspace: Workspace = None,
+) -> None:
+    """Copy a workspace to other storages.
+
+    Both sides are compared at the end; then the workspace is opened from the new ones. The former data stay where
+    they are. An interrupted copy goes on where it stopped. Stop the server before.
+    """
+    from lightrag.cli.migrate import migrate as work
+
+    where = _here(working_dir, None, workspace)
+    raise typer.Exit(run(work(where, source, target, target_dir=target_dir, restarts=restart)))
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     from importlib.metadata import version as installed

@@ -82,6 +82,15 @@ def find_family(names: StorageNames, families: Sequence[StorageFamily] = FAMILIE
     raise ConfigurationError(f"storages that do not work together: {names}; choose together: {choices}")
 
 
+def family_named(name: str, families: Sequence[StorageFamily] = FAMILIES) -> StorageFamily:
+    """Return a family by its name or that of one of its storages; raises `ConfigurationError` for an unknown one."""
+    for family in families:
+        if name == family.name or name in dataclasses.astuple(family.names):
+            return family
+    known = ", ".join(family.name for family in families)
+    raise ConfigurationError(f"there are no storages '{name}'; known: {known}")
+
+
 def choose_family(names: StorageNames, folder: Path, families: Sequence[StorageFamily] = FAMILIES) -> StorageFamily:
     """Return the family that opens a workspace's folder: that of the names, or that of the data which lie there.
 

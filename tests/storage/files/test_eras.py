@@ -158,6 +158,25 @@ async def test_a_status_row_holds_only_what_lightrag_knows(tmp_path: Path) -> No
         assert (await storage.documents.get([doc_id("M", "a")]))[doc_id("M", "a")].tags == {"lang": "en"}
 
 
+async def test_the_oldest_version_finds_the_rows_that_it_knows(tmp_path: Path) -> None:
+    async with opened(write_era(tmp_path, "S")) as storage:
+        rows, _ = await storage.documents.page()
+        await storage.documents.put([row.replace(tags={"lang": "en"}, track_id="t") for row in rows])
+        before = await contents(storage)
+    status = read(tmp_path, "kv_store_doc_status.json")
+    known = {"status", "chunks_count", "content", "content_summary", "content_length", "created_at", "updated_at"}
+    assert status[doc_id("S", "a")].keys() == known | {"metadata"}
+    assert status["doc-broken"].keys() == known | {"metadata", "error"}
+    async with opened(tmp_path) as storage:
+        assert await contents(storage) == before
+    status[doc_id("S", "a")] |= {"status": "failed", "error": "broken"}
+    write_json(tmp_path / "kv_store_doc_status.json", status)
+    async with opened(tmp_path) as storage:
+        record = (await storage.documents.get([doc_id("S", "a")]))[doc_id("S", "a")]
+        assert (record.status, record.error_msg, record.tags) == (DocStatus.FAILED, "broken", {"lang": "en"})
+        assert record.chunks_list == (chunk_id("S", "a"),)
+
+
 async def test_what_lightrag_changed_meanwhile_is_taken_over(tmp_path: Path) -> None:
     async with opened(write_era(tmp_path, "M")) as storage:
         await storage.documents.put([DocumentRecord("doc-file", DocStatus.PENDING, source_file="x.pdf")])

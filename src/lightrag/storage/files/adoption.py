@@ -27,9 +27,16 @@ from lightrag.storage.files.derived import (
     text_hash,
 )
 from lightrag.storage.files.graphml import StoredGraph
-from lightrag.storage.files.lightrag_rows import error_of, metadata_of, status_of, updated_record
+from lightrag.storage.files.lightrag_rows import (
+    StatusForm,
+    error_of,
+    form_of,
+    metadata_of,
+    status_of,
+    updated_record,
+)
 from lightrag.storage.files.rows import VectorItem, record_from_row
-from lightrag.storage.files.state import State
+from lightrag.storage.files.state import STATUS_FORM, State
 from lightrag.storage.rows import chunk_row, key_of_pair
 from lightrag.text.words import index_terms
 from lightrag.types import UNKNOWN_SOURCE, Chunk, DocStatus, DocumentRecord, JsonObject
@@ -104,16 +111,25 @@ class Adoption:
         by_document: dict[str, list[str]] = {}
         for key, row in sorted(chunks.items(), key=lambda item: _order(item[1])):
             by_document.setdefault(str(row.get("full_doc_id", "")), []).append(key)
+        form = self._form()
         for id, row in self._stored.status_rows.items():
             mine = self._stored.own_records.get(id)
             if mine is not None and not mine["hidden"]:
-                record = updated_record(record_from_row(mine), row)
+                record = updated_record(record_from_row(mine), row, form)
             else:
                 record = self._record(id, row, by_document.get(id, []))
             self._state.documents.put(id, record)
         for id, row in self._stored.own_records.items():
             if row["hidden"] and id not in self._stored.status_rows:
                 self._state.documents.put(id, record_from_row(row))
+
+    def _form(self) -> StatusForm:
+        """Return the form of the status rows, and keep it for when they are written."""
+        before = StatusForm(self._state.settings.get(STATUS_FORM) or StatusForm.PRESENT)
+        form = form_of(self._stored.status_rows.values()) if self._stored.status_rows else before
+        if form != before:
+            self._state.settings.put(STATUS_FORM, form)
+        return form
 
     def _record(self, id: str, row: JsonObject, chunk_ids: list[str]) -> DocumentRecord:
         text, status, path = self._text(id), status_of(row), _path_of(row)

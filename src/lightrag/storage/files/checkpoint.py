@@ -20,7 +20,7 @@ from lightrag.storage.files.graphml import (
     relation_from,
 )
 from lightrag.storage.files.json_files import compact_members, members
-from lightrag.storage.files.lightrag_rows import answers_by_chunk, kept_row, seconds_of, status_row
+from lightrag.storage.files.lightrag_rows import StatusForm, answers_by_chunk, kept_row, seconds_of, status_row
 from lightrag.storage.files.manifest import own
 from lightrag.storage.files.matrix import MatrixSnapshot
 from lightrag.storage.files.rows import (
@@ -31,7 +31,7 @@ from lightrag.storage.files.rows import (
     relation_row,
     said_row,
 )
-from lightrag.storage.files.state import DIMENSION
+from lightrag.storage.files.state import DIMENSION, STATUS_FORM
 from lightrag.storage.files.vdb import vdb_pieces
 from lightrag.storage.files.workspace import Workspace
 from lightrag.types import FIELD_SEPARATOR, DocumentRecord, Entity, JsonObject, Pair, Relation
@@ -79,7 +79,12 @@ class Snapshot:
     pair_counts: dict[Pair, int]
     nodes: dict[str, Entity]
     edges: dict[Pair, Relation]
-    dimension: int | None
+    settings: dict[str, int]
+
+    @property
+    def dimension(self) -> int | None:
+        """The length of vectors, once it is fixed."""
+        return self.settings.get(DIMENSION)
 
 
 @contextlib.contextmanager
@@ -97,7 +102,7 @@ def snapshot(workspace: Workspace) -> Iterator[Snapshot]:
             pair_counts={pair: len(index.places) for pair, index in workspace.by_pair.items()},
             nodes=workspace.nodes.copy(),
             edges=workspace.edges.copy(),
-            dimension=workspace.dimension,
+            settings=workspace.settings.copy(),
         )
 
 
@@ -108,7 +113,7 @@ def pieces_of(state: Snapshot, names: set[str]) -> Pieces:
         layout.TEXT_CHUNKS: lambda: members(_text_chunks(state)),
         layout.LLM_CACHE: lambda: members(_llm_cache(state)),
         layout.DOC_STATUS: lambda: members(
-            (id, status_row(record)) for id, record in state.documents.items() if not _is_hidden(state, record)
+            (id, _status_row(state, record)) for id, record in state.documents.items() if not _is_hidden(state, record)
         ),
         **_tracking(state),
         layout.GRAPH: lambda: _graph(state),
@@ -119,7 +124,7 @@ def pieces_of(state: Snapshot, names: set[str]) -> Pieces:
         own(layout.OWN_MENTIONS): lambda: compact_members((key, said_row(said)) for key, said in state.said.items()),
         own(layout.OWN_TERMS): lambda: compact_members((key, list(terms)) for key, terms in state.terms.items()),
         own(layout.OWN_GRAPH): lambda: [orjson.dumps(_graph_extras(state))],
-        own(layout.OWN_SETTINGS): lambda: [orjson.dumps({DIMENSION: state.dimension} if state.dimension else {})],
+        own(layout.OWN_SETTINGS): lambda: [orjson.dumps(state.settings)],
     }
     for kind, name in layout.VECTOR_FILES.items():
         makers[name] = _vdb(state, kind, state.dimension) if state.dimension is not None else _nothing
@@ -159,6 +164,13 @@ def _llm_cache(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
     for key, body in state.kv[Namespace.LLM_CACHE].items():
         row = orjson.loads(body)
         yield key, {**row, "update_time": row.get("create_time", 0), "_id": key}
+
+
+def _status_row(state: Snapshot, record: DocumentRecord) -> JsonObject:
+    def text() -> str:
+        return str(orjson.loads(state.kv[Namespace.FULL_DOCS][record.id]).get("content", ""))
+
+    return status_row(record, StatusForm(state.settings.get(STATUS_FORM, StatusForm.PRESENT)), text)
 
 
 def _is_hidden(state: Snapshot, record: DocumentRecord) -> bool:

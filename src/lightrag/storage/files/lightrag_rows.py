@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
+from enum import IntEnum
 from typing import Any
 
 from lightrag.types import DocStatus, DocumentRecord, JsonObject
@@ -28,8 +29,27 @@ def plain_row(row: JsonObject, *, with_time: bool = False) -> JsonObject:
     return {name: value for name, value in row.items() if name not in added}
 
 
-def status_row(record: DocumentRecord) -> JsonObject:
-    """Return a document's row as LightRAG reads it; fields that it does not know would make it refuse the row."""
+class StatusForm(IntEnum):
+    """Which fields a status row has: versions refuse rows with fields that they do not know, so a folder keeps its."""
+
+    PRESENT = 0
+    OLDEST = 1
+    """Of versions up to 1.2.5: with the whole text, without file path and list of chunks."""
+    OLD = 2
+    """Of version 1.2.6: with the whole text and the file path, without list of chunks."""
+
+
+def form_of(rows: Collection[JsonObject]) -> StatusForm:
+    """Return the form of a folder's status rows."""
+    if not rows or not all("content" in row and "chunks_list" not in row for row in rows):
+        return StatusForm.PRESENT
+    return StatusForm.OLD if any("file_path" in row for row in rows) else StatusForm.OLDEST
+
+
+def status_row(record: DocumentRecord, form: StatusForm, text: Callable[[], str]) -> JsonObject:
+    """Return a document's row as LightRAG reads it."""
+    if form is not StatusForm.PRESENT:
+        return _old_row(record, text(), with_path=form is StatusForm.OLD)
     row: JsonObject = {
         "status": record.status.value,
         "chunks_count": len(record.chunks_list),
@@ -45,20 +65,35 @@ def status_row(record: DocumentRecord) -> JsonObject:
     return row | {"error_msg": record.error_msg} if record.error_msg is not None else row
 
 
-def updated_record(record: DocumentRecord, row: JsonObject) -> DocumentRecord:
+def _old_row(record: DocumentRecord, text: str, *, with_path: bool) -> JsonObject:
+    row: JsonObject = {
+        "status": record.status.value,
+        "chunks_count": len(record.chunks_list),
+        "content": text,
+        "content_summary": record.content_summary,
+        "content_length": record.content_length,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+        "metadata": dict(record.metadata),
+    }
+    row |= {"file_path": record.file_path} if with_path else {}
+    return row | {"error": record.error_msg} if record.error_msg is not None else row
+
+
+def updated_record(record: DocumentRecord, row: JsonObject, form: StatusForm) -> DocumentRecord:
     """Return a record of ours with what LightRAG has changed in its row."""
-    if status_row(record) == row:
+    if status_row(record, form, lambda: str(row.get("content"))) == row:
         return record
     status = status_of(row)
     return record.replace(
         status=status,
-        chunks_list=tuple(row.get("chunks_list") or ()),
+        chunks_list=tuple(row.get("chunks_list") or record.chunks_list),
         content_summary=str(row.get("content_summary") or ""),
         content_length=int(row.get("content_length") or 0),
         created_at=str(row.get("created_at") or record.created_at),
         updated_at=str(row.get("updated_at") or record.updated_at),
         file_path=str(row.get("file_path") or record.file_path),
-        track_id=str(row.get("track_id") or ""),
+        track_id=str(row.get("track_id") or record.track_id),
         error_msg=error_of(row, status),
         metadata=metadata_of(row),
         failed_chunks=() if status is DocStatus.PROCESSED else record.failed_chunks,

@@ -155,9 +155,8 @@ def _load_kv(reader: _Reader, state: State) -> None:
             state.kv[namespace].put(key, orjson.dumps(row))
     for key, terms in reader.object(own(layout.OWN_TERMS)).items():
         state.terms.put(key, tuple(terms))
-    dimension = reader.object(own(layout.OWN_SETTINGS)).get(DIMENSION)
-    if isinstance(dimension, int):
-        state.settings.put(DIMENSION, dimension)
+    for name, value in reader.object(own(layout.OWN_SETTINGS)).items():
+        state.settings.put(name, value)
 
 
 def _load_graph(reader: _Reader, state: State) -> StoredGraph:

@@ -29,6 +29,8 @@ from lightrag.storage.files.table import Table, copied_dict, copied_list
 from lightrag.types import DocumentRecord, Entity, Pair, Relation
 
 DIMENSION = "dimension"
+STATUS_FORM = "status_form"
+"""Setting: which fields LightRAG's status rows have here."""
 Place = tuple[int, str]
 """Evidence rank and chunk id of a mention."""
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 from lightrag.errors import ConfigurationError, StorageMismatch, StorageUnavailable
-from lightrag.storage.choice import record_family
+from lightrag.storage.choice import record_family, recorded_family
 from lightrag.storage.contracts import (
     DocumentStore,
     GraphStore,
@@ -188,7 +188,8 @@ class FileStorage(_Stores):
         for change in self._journal.replay(first):
             replayed.apply_change(change)
         self._journal.begin(max(self._journal.last_number(), first))
-        record_family(self._folder, FAMILY)
+        if recorded_family(self._folder) is None:
+            record_family(self._folder, FAMILY)
         return Manifest(first, found.files), found.adopted, loaded, replayed
 
     async def close(self) -> None:
@@ -218,4 +219,4 @@ class FileStorage(_Stores):
 def _drop_vectors(state: State) -> None:
     for table in state.vectors.values():
         table.clear()
-    state.settings.clear()
+    state.settings.remove(DIMENSION)
