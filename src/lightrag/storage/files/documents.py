@@ -161,6 +161,10 @@ class FileDocuments:
 
         await self._session.write(work)
 
+    async def owners(self) -> list[str]:
+        """Return who holds leases, ended ones included."""
+        return sorted({lease[0] for _, lease in self._session.state.leases.items()})
+
     async def release(self, owner: str, ids: Sequence[str] | None = None) -> None:
         """Give up leases (all of `owner` where `ids` is None)."""
         wanted = None if ids is None else set(ids)
