@@ -30,6 +30,7 @@ from lightrag.indexing.verify import Verifier, VerifyReport
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.probe import ModelProbe
+from lightrag.llm.routing import BackendReport
 from lightrag.retrieval import graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
 from lightrag.types import (
@@ -86,6 +87,8 @@ class EngineParts:
     meter: UsageMeter
     probe: Callable[[], Awaitable[list[ModelProbe]]]
     """Asks every model for next to nothing."""
+    backends: Callable[[], Sequence[BackendReport]]
+    """Tells how the backends are of models that have several."""
     release: Callable[[], Awaitable[None]]
     """Closes models and parsers."""
 
@@ -121,6 +124,10 @@ class Engine:
     def meter(self) -> UsageMeter:
         """Counts model calls and tokens by role."""
         return self._parts.meter
+
+    def backends(self) -> Sequence[BackendReport]:
+        """Tell how the backends are of models that have several; empty where each model has one server."""
+        return self._parts.backends()
 
     def describe(self) -> EngineInfo:
         """Return what the engine was made with."""
@@ -211,8 +218,7 @@ class Engine:
 
     async def get_content(self, doc_id: str) -> str | None:
         """Return a document's text, or None where it has not been parsed or does not exist."""
-        parsed = await read_text(self._storage.kv(Namespace.FULL_DOCS), doc_id)
-        return None if parsed is None else parsed.text
+        return await read_text(self._storage.kv(Namespace.FULL_DOCS), doc_id)
 
     async def list_documents(
         self,

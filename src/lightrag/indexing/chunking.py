@@ -80,56 +80,13 @@ class Chunker:
 
     def cut(self, doc_id: str, text: str, *, file_path: str, pages: Sequence[PageSpan] = ()) -> list[Chunk]:
         """Return the chunks of a document in order; their spans cover every visible character."""
-        return [filled(chunk, text) for chunk in self.outline(doc_id, text, file_path=file_path, pages=pages)]
+        return self.begin(doc_id, file_path=file_path, pages=pages).feed(text, is_last=True)
 
-    def outline(self, doc_id: str, text: str, *, file_path: str, pages: Sequence[PageSpan] = ()) -> list[Chunk]:
-        """Return the chunks as `cut` does, but without their contents (see `filled`)."""
-        page_starts = [page.start for page in pages]
-        chunks: list[Chunk] = []
-        repeats: dict[str, int] = {}
-        for units in self._ranges(self._units(text)):
-            start, end = units[0].start, units[-1].end
-            key = chunk_id(doc_id, text[start:end])
-            number = repeats.get(key, 0)
-            repeats[key] = number + 1
-            chunks.append(
-                Chunk(
-                    id=chunk_id(doc_id, text[start:end], number) if number else key,
-                    doc_id=doc_id,
-                    order=len(chunks),
-                    content="",
-                    tokens=sum(unit.tokens for unit in units),
-                    start=start,
-                    end=end,
-                    file_path=file_path,
-                    page_start=_page_at(pages, page_starts, start),
-                    page_end=_page_at(pages, page_starts, end - 1),
-                )
-            )
-        return chunks
+    def begin(self, doc_id: str, *, file_path: str, pages: Sequence[PageSpan] = ()) -> Cutting:
+        """Begin to cut a document whose text comes in pieces; the chunks are the same as by `cut`."""
+        return Cutting(self, doc_id, file_path, pages)
 
-    def _units(self, text: str) -> Iterator[_Unit]:
-        previous_end = 0
-        for start, end in self._sentences(text):
-            sentence = text[start:end]
-            opens = text.count("\n", previous_end, start) > 1
-            previous_end = end
-            count = self.tokens.count(sentence)
-            if count <= self.size:
-                yield _Unit(start, end, count, zlib.crc32(sentence.encode("utf-8", "replace")), opens)
-            else:
-                yield from self._pieces(sentence, start)
-
-    def _sentences(self, text: str) -> Iterator[tuple[int, int]]:
-        """Cut block by block, so that a large text is not held as millions of sentences at once."""
-        start = 0
-        while start < len(text):
-            end = _block_end(text, start)
-            for first, last in self.sentences(text[start:end]):
-                yield start + first, start + last
-            start = end
-
-    def _pieces(self, sentence: str, offset: int) -> Iterator[_Unit]:
+    def pieces(self, sentence: str, offset: int) -> Iterator[_Unit]:
         """Cut what has no sentence ends (tables, logs, minified code) by tokens."""
         for window in self.tokens.windows(sentence, max(self.size // 4, 16)):
             piece = sentence[window.start : window.end]
@@ -137,22 +94,7 @@ class Chunker:
                 mark = zlib.crc32(piece.encode("utf-8", "replace"))
                 yield _Unit(offset + window.start, offset + window.end, window.tokens, mark, False)
 
-    def _ranges(self, source: Iterator[_Unit]) -> Iterator[Sequence[_Unit]]:
-        """Group units into chunks, looking no further ahead than one chunk."""
-        units: list[_Unit] = []
-        total = 0
-        for unit in source:
-            units.append(unit)
-            total += unit.tokens
-            while total > self.size and len(units) > 1:
-                cut = self._cut_at(units)
-                yield units[:cut]
-                units = units[self._overlap_start(units, cut) :]
-                total = sum(unit.tokens for unit in units)
-        if units:
-            yield units
-
-    def _cut_at(self, units: Sequence[_Unit]) -> int:
+    def cut_at(self, units: Sequence[_Unit]) -> int:
         """Return before which unit the chunk ends that begins with the first one; there are more than fit."""
         total, last, soft = 0, 0, 0
         while last == 0 or total + units[last].tokens <= self.size:
@@ -163,7 +105,7 @@ class Chunker:
         candidates = range(min(soft + 1, last), last + 1)
         return min(candidates, key=lambda at: (not units[at].opens_paragraph, units[at].mark, at))
 
-    def _overlap_start(self, units: Sequence[_Unit], cut: int) -> int:
+    def overlap_start(self, units: Sequence[_Unit], cut: int) -> int:
         """Step back from a cut by whole sentences, never to where the chunk itself began."""
         start, tokens = cut, 0
         while start - 1 > 0 and tokens + units[start - 1].tokens <= self.overlap:
@@ -172,9 +114,90 @@ class Chunker:
         return start
 
 
-def filled(chunk: Chunk, text: str) -> Chunk:
-    """Return a chunk of an outline with its content."""
-    return dataclasses.replace(chunk, content=text[chunk.start : chunk.end])
+class Cutting:
+    """One document that is being cut; holds no more of its text than the chunk that is open."""
+
+    def __init__(self, chunker: Chunker, doc_id: str, file_path: str, pages: Sequence[PageSpan]) -> None:
+        self._chunker = chunker
+        self._doc_id = doc_id
+        self._file_path = file_path
+        self._pages = pages
+        self._page_starts = [page.start for page in pages]
+        self._text = ""
+        self._offset = 0
+        """Where in the document `_text` begins."""
+        self._next = 0
+        """Where in the document the next block begins."""
+        self._sentence_end = 0
+        self._units: list[_Unit] = []
+        self._tokens = 0
+        self._order = 0
+        self._repeats: dict[str, int] = {}
+
+    def feed(self, piece: str, *, is_last: bool = False) -> list[Chunk]:
+        """Take the next piece of the text; return the chunks that are complete."""
+        self._text = self._text + piece if self._text else piece
+        chunks: list[Chunk] = []
+        # A block is cut when all is there that decides where it ends.
+        while is_last or self._offset + len(self._text) - self._next >= 2 * BLOCK_CHARS:
+            start = self._next - self._offset
+            if start >= len(self._text):
+                break
+            end = _block_end(self._text, start)
+            for unit in self._block(start, end):
+                self._units.append(unit)
+                self._tokens += unit.tokens
+                while self._tokens > self._chunker.size and len(self._units) > 1:
+                    cut = self._chunker.cut_at(self._units)
+                    chunks.append(self._chunk(self._units[:cut]))
+                    self._units = self._units[self._chunker.overlap_start(self._units, cut) :]
+                    self._tokens = sum(unit.tokens for unit in self._units)
+            self._next = self._offset + end
+        if is_last and self._units:
+            chunks.append(self._chunk(self._units))
+            self._units = []
+        self._forget()
+        return chunks
+
+    def _block(self, start: int, end: int) -> Iterator[_Unit]:
+        chunker, text = self._chunker, self._text
+        base = self._offset + start
+        for first, last in chunker.sentences(text[start:end]):
+            sentence = text[start + first : start + last]
+            gap = self._sentence_end - self._offset
+            opens = text.count("\n", max(gap, 0), start + first) > 1
+            self._sentence_end = base + last
+            count = chunker.tokens.count(sentence)
+            if count <= chunker.size:
+                mark = zlib.crc32(sentence.encode("utf-8", "replace"))
+                yield _Unit(base + first, base + last, count, mark, opens)
+            else:
+                yield from chunker.pieces(sentence, base + first)
+
+    def _chunk(self, units: Sequence[_Unit]) -> Chunk:
+        start, end = units[0].start, units[-1].end
+        content = self._text[start - self._offset : end - self._offset]
+        key = chunk_id(self._doc_id, content)
+        number = self._repeats.get(key, 0)
+        self._repeats[key] = number + 1
+        self._order += 1
+        return Chunk(
+            id=chunk_id(self._doc_id, content, number) if number else key,
+            doc_id=self._doc_id,
+            order=self._order - 1,
+            content=content,
+            tokens=sum(unit.tokens for unit in units),
+            start=start,
+            end=end,
+            file_path=self._file_path,
+            page_start=_page_at(self._pages, self._page_starts, start),
+            page_end=_page_at(self._pages, self._page_starts, end - 1),
+        )
+
+    def _forget(self) -> None:
+        needed = min(self._next, self._sentence_end, *(unit.start for unit in self._units[:1]))
+        self._text = self._text[needed - self._offset :]
+        self._offset = needed
 
 
 def _block_end(text: str, start: int) -> int:

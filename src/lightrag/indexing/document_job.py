@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound, UnusableAnswer
-from lightrag.indexing.chunking import Chunker, filled
+from lightrag.indexing.chunking import Chunker
 from lightrag.indexing.contributions import (
     ExtractedChunk,
     Folder,
@@ -22,7 +22,15 @@ from lightrag.indexing.contributions import (
     remove_chunks,
 )
 from lightrag.indexing.extraction import Extractor
-from lightrag.indexing.full_text import delete_text, md5_hex, read_text, store_head, store_parts
+from lightrag.indexing.full_text import (
+    StoredText,
+    delete_text,
+    md5_hex,
+    read_head,
+    read_pieces,
+    store_head,
+    store_parts,
+)
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
 from lightrag.indexing.intake import summary_of
 from lightrag.indexing.progress import Progress, now_iso
@@ -124,15 +132,18 @@ class DocumentJob:
     async def _chunk(self, created: int) -> list[Chunk]:
         """Cut the text and place its chunks; return them, without their contents where there are many.
 
-        The text of the whole document is held no longer than this takes.
+        A large text comes in pieces and is never held as a whole.
         """
-        parsed = await self._text()
-        record = self._record
-        outline = await asyncio.to_thread(
-            self._tools.chunker.outline, record.id, parsed.text, file_path=record.file_path, pages=parsed.pages
-        )
-        await self._place(outline, parsed.text, created)
-        return [filled(chunk, parsed.text) for chunk in outline] if len(outline) <= GROUP else outline
+        head = await self._text()
+        texts, doc_id = self._tools.storage.kv(Namespace.FULL_DOCS), self._record.id
+        cutting = self._tools.chunker.begin(doc_id, file_path=self._record.file_path, pages=head.pages)
+        old = frozenset(self._record.chunks_list)
+        placed: list[Chunk] = []
+        async for piece in read_pieces(texts, doc_id, head):
+            placed += await self._place(await asyncio.to_thread(cutting.feed, piece), old, created)
+        placed += await self._place(await asyncio.to_thread(cutting.feed, "", is_last=True), old, created)
+        await self._remove_others(placed)
+        return placed
 
     async def delete(self) -> None:
         """Take the document and all that it contributed out of the workspace."""
@@ -169,7 +180,8 @@ class DocumentJob:
         await self._write(close)
         self.released = True
 
-    async def _text(self) -> ParsedDocument:
+    async def _text(self) -> StoredText:
+        """Return the head of the document's text, which is read from its file and stored if it is not yet."""
         record = self._record
         if record.source_file and not record.content_hash:
             await self._update()
@@ -179,11 +191,10 @@ class DocumentJob:
             await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed.text)
             if await self._write(lambda tx: self._keep_text(tx, parsed, content_hash)):
                 raise Superseded
-            return parsed
-        stored = await read_text(self._tools.storage.kv(Namespace.FULL_DOCS), record.id)
-        if stored is None:
+        head = await read_head(self._tools.storage.kv(Namespace.FULL_DOCS), record.id)
+        if head is None:
             raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
-        return stored
+        return head
 
     async def _keep_text(self, tx: Storage, parsed: ParsedDocument, content_hash: str) -> bool:
         """Store the text; return whether it turned out to be that of another document."""
@@ -208,19 +219,25 @@ class DocumentJob:
             },
         }
 
-    async def _place(self, outline: Sequence[Chunk], text: str, created: int) -> None:
-        """Replace the document's chunks by these; those with the same text keep what was made of them."""
-        new = {chunk.id: chunk for chunk in outline}
-        for group in _groups([key for key in self._record.chunks_list if key not in new]):
-            await self._remove(group)
-        old = set(self._record.chunks_list)
-        for added in _groups([chunk for chunk in outline if chunk.id not in old]):
+    async def _place(self, chunks: Sequence[Chunk], old: frozenset[str], created: int) -> list[Chunk]:
+        """Store chunks, beside or in place of those of a former text; return what of them is still needed."""
+        for added in _groups([chunk for chunk in chunks if chunk.id not in old]):
             await self._tools.vectorizer.room()
-            await self._add([filled(chunk, text) for chunk in added])
-        for kept in _groups([chunk for chunk in outline if chunk.id in old]):
-            await self._move([filled(chunk, text) for chunk in kept], created)
-        if self._opening or self._record.chunks_list != tuple(new):
-            await self._update(chunks_list=tuple(new))
+            await self._add(added)
+        for kept in _groups([chunk for chunk in chunks if chunk.id in old]):
+            await self._move(kept, created)
+        if len(chunks) <= GROUP:
+            return list(chunks)
+        return [dataclasses.replace(chunk, content="") for chunk in chunks]
+
+    async def _remove_others(self, chunks: Sequence[Chunk]) -> None:
+        """Take out what a former text had and this one has not."""
+        new = tuple(chunk.id for chunk in chunks)
+        kept = frozenset(new)
+        for group in _groups([key for key in self._record.chunks_list if key not in kept]):
+            await self._remove(group)
+        if self._opening or self._record.chunks_list != new:
+            await self._update(chunks_list=new)
 
     async def _add(self, chunks: Sequence[Chunk]) -> None:
         async def add(tx: Storage) -> list[StaleText]:

@@ -7,8 +7,9 @@ many there are.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from lightrag.storage.contracts import KVStore
 from lightrag.types import JsonObject, PageSpan, ParsedDocument
@@ -46,17 +47,39 @@ async def store_head(store: KVStore, doc_id: str, parsed: ParsedDocument, file_p
     await store.put({doc_id: row})
 
 
-async def read_text(store: KVStore, doc_id: str) -> ParsedDocument | None:
-    """Return the text of a document with its pages; None where there is none."""
-    head = (await store.get([doc_id])).get(doc_id)
-    if head is None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredText:
+    """The head of a stored text."""
+
+    content: str
+    """The text, where it is one row."""
+    pages: tuple[PageSpan, ...]
+    parts: int
+    """How many pieces there are; 0 where it is one row."""
+
+
+async def read_head(store: KVStore, doc_id: str) -> StoredText | None:
+    """Return the head of a document's text; None where there is none."""
+    row = (await store.get([doc_id])).get(doc_id)
+    if row is None:
         return None
-    pieces = [str(head["content"])]
-    for number in range(int(head.get("parts", 0))):
+    pages = tuple(PageSpan(*page) for page in row.get("pages", ()))
+    return StoredText(str(row["content"]), pages, int(row.get("parts", 0)))
+
+
+async def read_pieces(store: KVStore, doc_id: str, head: StoredText) -> AsyncIterator[str]:
+    """Yield the text of a document from its beginning, piece by piece."""
+    if not head.parts:
+        yield head.content
+    for number in range(head.parts):
         key = _part_key(doc_id, number)
-        pieces.append(str((await store.get([key])).get(key, {}).get("content", "")))
-    pages = tuple(PageSpan(*page) for page in head.get("pages", ()))
-    return ParsedDocument(pieces[0] if len(pieces) == 1 else "".join(pieces), pages)
+        yield str((await store.get([key]))[key]["content"])
+
+
+async def read_text(store: KVStore, doc_id: str) -> str | None:
+    """Return the whole text of a document; None where there is none."""
+    head = await read_head(store, doc_id)
+    return None if head is None else "".join([piece async for piece in read_pieces(store, doc_id, head)])
 
 
 async def delete_text(store: KVStore, doc_id: str) -> None:
