@@ -193,6 +193,10 @@ class Pipeline:
                 # A store that does not answer is waited for; nothing is lost meanwhile.
                 _log.warning("pipeline_store_failed", error=str(error))
                 claimed = 0
+            except Exception:
+                # A pipeline that ended in silence would look busy for ever.
+                _log.exception("pipeline_failed")
+                claimed = 0
             if claimed and len(self._active) < self._options.max_documents:
                 await asyncio.sleep(0)
                 continue
