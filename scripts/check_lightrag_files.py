@@ -28,6 +28,7 @@ from lightrag.indexing.intake import TextItem
 from lightrag.settings import load_settings
 from lightrag.storage.contracts import VectorKind
 from lightrag.storage.files import FileStorage
+from lightrag.storage.migrate import migrate
 from lightrag.types import DocStatus, QueryParam
 
 TEXTS = {
@@ -85,14 +86,23 @@ async def contents(folder: Path) -> dict[str, Any]:
         await storage.close()
 
 
-async def change(folder: Path) -> None:
-    """Make this package write all files of a sample: delete the first of its processed documents."""
-    storage = FileStorage(folder, "")
+async def rewritten(folder: Path) -> Path:
+    """Make this package write all files of a sample; return where they lie.
+
+    A folder keeps the oldest form of status rows, which newer versions refuse in part; a copy has the present form.
+    """
+    storage, copy = FileStorage(folder, ""), FileStorage(folder.with_name("copy"), "")
     await storage.open()
-    rows, _ = await storage.documents.page(statuses=[DocStatus.PROCESSED], limit=1, sort="id", descending=False)
+    rows, _ = await storage.documents.page(limit=1000)
     await storage.documents.put(rows)
+    await storage.write_files()
+    is_old = '"chunks_list"' not in (folder / "kv_store_doc_status.json").read_text(encoding="utf-8")
+    if is_old:
+        await copy.open()
+        await migrate(storage, copy)
+        await copy.close()
     await storage.close()
-    require((folder / ".lightrag" / "manifest.json").exists(), "the files were not written")
+    return folder.with_name("copy") if is_old else folder
 
 
 def ask_peer(python: Path, folder: Path, seen: dict[str, Any]) -> dict[str, Any]:
@@ -171,8 +181,7 @@ def main() -> None:
             folder = Path(temporary) / str(number) / "rag_storage"
             shutil.copytree(sample, folder, copy_function=shutil.copyfile)
             folder.chmod(0o755)
-            asyncio.run(change(folder))
-            asyncio.run(check(folder, python, is_sample=True))
+            asyncio.run(check(asyncio.run(rewritten(folder)), python, is_sample=True))
     print("all in order")
 
 

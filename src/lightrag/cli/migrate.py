@@ -47,13 +47,13 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console(on_stderr=True)) as bars:
         tasks: dict[str, TaskID] = {}
 
         def tell(part: str, done: int, total: int) -> None:
             if part not in tasks:
-                tasks[part] = bars.add_task(part)
+                tasks[part] = bars.add_task(part, total=None)
             bars.update(tasks[part], completed=done, total=total or None)
 
         yield tell

@@ -83,7 +83,10 @@ async def migrate(
             after = reached["after"] if number == reached["part"] else None
             await _copy(source, target, part, number, after, tell)
     await _index_texts(target, batch, tell)
-    reports = [await _compared(source, target, part, tell) for part in parts]
+    reports: list[PartReport] = []
+    for part in parts:
+        reports.append(await _compared(source, target, part))
+        tell("comparing", len(reports), len(parts))
     await target.kv(Namespace.META).delete([PROGRESS_KEY])
     return reports
 
@@ -149,10 +152,9 @@ async def _index_texts(target: Storage, batch: int, tell: Progress) -> None:
         tell("text index", done, total)
 
 
-async def _compared(source: Storage, target: Storage, part: _Part, tell: Progress) -> PartReport:
+async def _compared(source: Storage, target: Storage, part: _Part) -> PartReport:
     """Return what both sides agree on; raises `StorageMismatch` where they do not."""
     (rows, checksum), found = await _summary(source, part), await _summary(target, part)
-    tell(f"{part.name} compared", rows, rows)
     if found != (rows, checksum):
         raise StorageMismatch(
             f"{part.name}: {rows} rows with checksum {checksum} in {source.family}, {found[0]} with {found[1]} in"

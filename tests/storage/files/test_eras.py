@@ -206,6 +206,29 @@ async def test_what_lightrag_changed_meanwhile_is_taken_over(tmp_path: Path) -> 
         assert await storage.kv(Namespace.SUMMARIES).get(["s"]) == {"s": {"text": "kept"}}
 
 
+async def test_a_text_in_parts_is_one_row_for_lightrag(tmp_path: Path) -> None:
+    text = "first " * 3 + "second"
+    rows = {
+        "d": {"content": "", "file_path": "f", "pages": [], "parts": 2},
+        "d/000000": {"content": text[:18]},
+        "d/000001": {"content": text[18:]},
+        "orphan/000000": {"content": "its head was never written"},
+    }
+    async with opened(tmp_path) as storage:
+        await storage.kv(Namespace.FULL_DOCS).put(rows)
+        await storage.documents.put([DocumentRecord("d", DocStatus.PROCESSED, created_at="2026-01-01T00:00:00+00:00")])
+    docs = read(tmp_path, "kv_store_full_docs.json")
+    assert docs.keys() == {"d", "orphan/000000"}
+    assert docs["d"]["content"] == text
+    async with opened(tmp_path) as storage:
+        assert dict(await storage.kv(Namespace.FULL_DOCS).scan()) == rows
+    docs["d"]["content"] += " changed"
+    write_json(tmp_path / "kv_store_full_docs.json", docs)
+    async with opened(tmp_path) as storage:
+        row = (await storage.kv(Namespace.FULL_DOCS).get(["d"]))["d"]
+        assert row == {"content": f"{text} changed", "file_path": "f", "pages": []}
+
+
 async def test_a_document_without_a_text_is_kept_from_lightrag(tmp_path: Path) -> None:
     async with opened(tmp_path) as storage:
         await storage.documents.put([DocumentRecord("doc-file", DocStatus.PENDING, source_file="x.pdf")])

@@ -27,6 +27,7 @@ from lightrag.storage.files.derived import (
     text_hash,
 )
 from lightrag.storage.files.graphml import StoredGraph
+from lightrag.storage.files.large_texts import is_part, whole_text
 from lightrag.storage.files.lightrag_rows import (
     StatusForm,
     error_of,
@@ -90,6 +91,8 @@ class Adoption:
                 self._docs.put(id, orjson.dumps({"content": row["content"], "file_path": _path_of(row)}))
         for id, body in list(self._docs.items()):
             row = orjson.loads(body)
+            if row.get("parts") or is_part(id, self._docs.get):
+                continue
             if not isinstance(row.get("content"), str) or not row["content"]:
                 self._docs.remove(id)
             elif "pages" not in row or "file_path" not in row:
@@ -153,8 +156,7 @@ class Adoption:
         )
 
     def _text(self, id: str) -> str:
-        body = self._docs.get(id)
-        return str(orjson.loads(body)["content"]) if body is not None else ""
+        return whole_text(id, self._docs.get)
 
     def _number_chunks(self, chunks: dict[str, JsonObject]) -> None:
         """Give chunks the fields that this server needs: their place in the text, pages, tokens."""

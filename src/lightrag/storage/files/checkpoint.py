@@ -20,6 +20,7 @@ from lightrag.storage.files.graphml import (
     relation_from,
 )
 from lightrag.storage.files.json_files import compact_members, members
+from lightrag.storage.files.large_texts import is_part, joined, whole_text
 from lightrag.storage.files.lightrag_rows import StatusForm, answers_by_chunk, kept_row, seconds_of, status_row
 from lightrag.storage.files.manifest import own
 from lightrag.storage.files.matrix import MatrixSnapshot
@@ -146,8 +147,10 @@ def _times(state: Snapshot, doc_id: Any) -> tuple[int, int]:
 
 
 def _full_docs(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
-    for key, row in state.kv[Namespace.FULL_DOCS].items():
-        yield key, kept_row(key, orjson.loads(row), *_times(state, key))
+    rows = state.kv[Namespace.FULL_DOCS]
+    for key, row in rows.items():
+        if not is_part(key, rows.get):
+            yield key, kept_row(key, joined(key, orjson.loads(row), rows.get), *_times(state, key))
 
 
 def _text_chunks(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
@@ -167,10 +170,8 @@ def _llm_cache(state: Snapshot) -> Iterator[tuple[str, JsonObject]]:
 
 
 def _status_row(state: Snapshot, record: DocumentRecord) -> JsonObject:
-    def text() -> str:
-        return str(orjson.loads(state.kv[Namespace.FULL_DOCS][record.id]).get("content", ""))
-
-    return status_row(record, StatusForm(state.settings.get(STATUS_FORM, StatusForm.PRESENT)), text)
+    form = StatusForm(state.settings.get(STATUS_FORM, StatusForm.PRESENT))
+    return status_row(record, form, lambda: whole_text(record.id, state.kv[Namespace.FULL_DOCS].get))
 
 
 def _is_hidden(state: Snapshot, record: DocumentRecord) -> bool:

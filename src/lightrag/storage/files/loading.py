@@ -22,6 +22,7 @@ from lightrag.storage.files.graphml import (
     relation_from,
 )
 from lightrag.storage.files.json_files import damaged, objects, parsed_object
+from lightrag.storage.files.large_texts import split
 from lightrag.storage.files.lightrag_rows import answers_by_chunk, flat_cache, plain_row
 from lightrag.storage.files.manifest import FileEntry, Manifest, entry_of, own
 from lightrag.storage.files.rows import (
@@ -138,8 +139,9 @@ class _Reader:
 
 def _load_kv(reader: _Reader, state: State) -> None:
     docs = objects(reader.folder / layout.FULL_DOCS, reader.object(layout.FULL_DOCS))
-    for key, row in docs.items():
-        state.kv[Namespace.FULL_DOCS].put(key, orjson.dumps(plain_row(row)))
+    for doc_id, whole in docs.items():
+        for key, row in split(doc_id, plain_row(whole)):
+            state.kv[Namespace.FULL_DOCS].put(key, orjson.dumps(row))
     cache = flat_cache(reader.object(layout.LLM_CACHE))
     for key, row in cache.items():
         state.kv[Namespace.LLM_CACHE].put(key, orjson.dumps(plain_row(row, with_time=True)))

@@ -8,7 +8,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import orjson
 
 from lightrag.storage.contracts import FloatArray
 from lightrag.types import (
@@ -128,8 +127,3 @@ def vector_row(item: VectorItem) -> list[Any]:
 def vector_from_row(row: list[Any]) -> VectorItem:
     """Return a vector from its row."""
     return VectorItem(row[0], row[1], np.frombuffer(base64.b64decode(row[2]), "<f4"))
-
-
-def dumped(row: Any) -> bytes:
-    """Return JSON on one line."""
-    return orjson.dumps(row)

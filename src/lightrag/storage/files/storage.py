@@ -144,8 +144,6 @@ class FileStorage(_Stores):
 
     def __init__(self, path: Path, workspace: str, *, quiet_seconds: float = 2.0) -> None:
         self._folder = path
-        self._name = workspace
-        self._quiet = quiet_seconds
         self._lock = FolderLock(path / OWN_FOLDER)
         self._journal = Journal(path / OWN_FOLDER)
         self._workspace = Workspace()
