@@ -178,7 +178,7 @@ def check_help(commands: Commands) -> Iterator[str]:
 def known_variables() -> set[str]:
     """Return all environment variables that the settings read."""
     from lightrag.settings import load_settings
-    from lightrag.settings.models import DIALECTS
+    from lightrag.settings.dialects import DIALECTS
 
     with tempfile.TemporaryDirectory() as empty:
         lines = load_settings(None, {}, Path(empty)).describe()

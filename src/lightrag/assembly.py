@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
@@ -12,7 +12,6 @@ from lightrag.documents.limits import ParseLimits
 from lightrag.documents.names import resolve_inside
 from lightrag.documents.service import DocumentParser
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
-from lightrag.embedded.minilm import MiniLMEmbedder
 from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.engine import Engine, EngineInfo, EngineParts
 from lightrag.errors import ConfigurationError
@@ -32,56 +31,18 @@ from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.vectorizer import Vectorizer
 from lightrag.indexing.verify import Verifier
 from lightrag.llm.cache import CachedChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, Role
+from lightrag.llm.contracts import Role
 from lightrag.llm.limiter import Limiter
-from lightrag.llm.meter import UsageMeter
-from lightrag.llm.ollama_binding import OllamaChat, OllamaEmbedding, ollama_models
-from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
-from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
-from lightrag.llm.retry import RetryPolicy
-from lightrag.llm.stack import chat_stack, embedding_stack
+from lightrag.model_assembly import EMBEDDED, Models, embedding_name, open_models
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
-from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings
-from lightrag.storage.contracts import Namespace, Storage
+from lightrag.settings import Settings
+from lightrag.storage.contracts import Storage
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.text.sentences import sentences
 from lightrag.text.tokens import Tokenizer, load_tokenizer
 from lightrag.types import Chunk, DocumentRecord, ParsedDocument
 
-EMBEDDED = "embedded"
 WORDS_PER_TOKEN = 0.75
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Models:
-    """The models of one engine with what bounds and counts them."""
-
-    chat: Mapping[Role, CachedChat]
-    """By role; empty where no language model is configured."""
-    embedding: EmbeddingModel
-    limiters: Sequence[Limiter]
-    """Of the chat models; the first one is that of extraction."""
-    meter: UsageMeter
-
-    def distinct(self) -> list[tuple[CachedChat, list[Role]]]:
-        """Return each chat model once, with its roles."""
-        found: dict[int, tuple[CachedChat, list[Role]]] = {}
-        for role, chat in self.chat.items():
-            found.setdefault(id(chat), (chat, []))[1].append(role)
-        return list(found.values())
-
-    async def probe(self) -> list[ModelProbe]:
-        """Ask every model for next to nothing."""
-        return [
-            *[await probe_chat(chat, roles) for chat, roles in self.distinct()],
-            await probe_embedding(self.embedding),
-        ]
-
-    async def aclose(self) -> None:
-        """Close all models."""
-        for chat, _ in self.distinct():
-            await chat.aclose()
-        await self.embedding.aclose()
 
 
 async def open_engine(settings: Settings, workspace: str | None = None) -> Engine:
@@ -129,7 +90,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
         batch=64 if is_local else 4 * embedding.batch_num,
         parallel=1 if is_local else 2,
     )
-    slots = settings.llm.extract.max_async if Role.EXTRACT in models.chat else 2
+    slots = sum(limiter.slots for limiter in models.extraction) or 2
     tools = JobTools(
         storage=storage,
         commits=commits,
@@ -165,21 +126,17 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
                 tools,
                 PipelineOptions(owner=owner_name(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
                 summarizer=_summarizer(settings, storage, models, fold),
-                slot_use=lambda: _slot_use(models.limiters),
+                slot_use=lambda: _slot_use(models.extraction),
             ),
             asker=_retriever(settings, storage, models, tokenizer, fold.rules),
             verifier=Verifier(storage, fold),
             scan=scan,
             meter=models.meter,
             probe=models.probe,
+            backends=models.backends,
             release=release,
         )
     )
-
-
-def embedding_name(model: EmbeddingModel) -> str:
-    """Return how an embedding model is recorded in a workspace; the host may change, the model may not."""
-    return f"{model.facts.binding}/{model.facts.name}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,124 +148,6 @@ class _FileParser:
         """Read the file of a document."""
         path = resolve_inside(self.input_dir, record.source_file)
         return await self.parser.parse(path, record.source_file)
-
-
-async def open_models(
-    settings: Settings, storage: Storage, recorded: Manifest | None, policy: RetryPolicy | None = None
-) -> Models:
-    """Return the models that the settings name; their answers are kept in `storage`.
-
-    `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
-    `policy` says how failed calls are repeated.
-    """
-    meter = UsageMeter()
-    limiters: dict[tuple[str, str, int], Limiter] = {}
-    stacks: dict[str, CachedChat] = {}
-    store = storage.kv(Namespace.LLM_CACHE)
-    cached = _cached_roles(settings)
-    chat: dict[Role, CachedChat] = {}
-    by_role = {
-        Role.EXTRACT: settings.llm.extract,
-        Role.SUMMARY: settings.llm.extract,
-        Role.KEYWORDS: settings.llm.keyword,
-        Role.ANSWER: settings.llm.query,
-    }
-    local_models = await _local_ollama(settings)
-    for role, wanted in by_role.items():
-        binding = _chat_binding(wanted, local_models)
-        if binding == EMBEDDED:
-            continue
-        limiter = limiters.setdefault((binding, wanted.host, wanted.max_async), Limiter(wanted.max_async))
-        key = wanted.model_dump_json() + binding
-        if key not in stacks:
-            stacks[key] = chat_stack(
-                _chat_model(binding, wanted),
-                limiter=limiter,
-                meter=meter,
-                store=store,
-                policy=policy,
-                cached_roles=cached,
-            )
-        chat[role] = stacks[key]
-    embedding = _embedding_model(
-        _embedding_binding(settings.embedding, local_models, recorded), settings.embedding, meter, policy
-    )
-    return Models(chat, embedding, tuple(limiters.values()), meter)
-
-
-def _cached_roles(settings: Settings) -> frozenset[Role]:
-    roles = {Role.SUMMARY}
-    if settings.indexing.cache_extractions:
-        roles.add(Role.EXTRACT)
-    if settings.query.cache_answers:
-        roles |= {Role.KEYWORDS, Role.ANSWER}
-    return frozenset(roles)
-
-
-async def _local_ollama(settings: Settings) -> frozenset[str]:
-    """Return the models of the Ollama server on this machine, asked only where no binding is named."""
-    hosts = {
-        wanted.host
-        for wanted in (settings.llm, settings.llm.extract, settings.llm.keyword, settings.llm.query, settings.embedding)
-        if wanted.binding is None
-    }
-    found: set[str] = set()
-    for host in hosts:
-        found |= set(await ollama_models(host))
-    return frozenset(found)
-
-
-def _chat_binding(wanted: ChatModelSettings, local_models: frozenset[str]) -> str:
-    if wanted.binding is not None:
-        return wanted.binding
-    return "ollama" if wanted.model in local_models else EMBEDDED
-
-
-def _embedding_binding(wanted: EmbeddingSettings, local_models: frozenset[str], recorded: Manifest | None) -> str:
-    if wanted.binding is not None:
-        return wanted.binding
-    if recorded is not None:
-        # What a workspace was indexed with decides, not which server happens to run today.
-        return recorded.embedding.split("/", 1)[0]
-    return "ollama" if wanted.model in local_models else EMBEDDED
-
-
-def _chat_model(binding: str, wanted: ChatModelSettings) -> ChatModel:
-    key = wanted.api_key.get_secret_value() if wanted.api_key else None
-    if binding == "openai":
-        return OpenAIChat(wanted.model, wanted.host, key, wanted.timeout, wanted.options)
-    if binding == "ollama":
-        return OllamaChat(wanted.model, wanted.host, key, wanted.timeout, options=wanted.options)
-    raise ConfigurationError(f"LLM_BINDING is '{binding}'; known are openai, ollama and embedded")
-
-
-def _embedding_model(
-    binding: str, wanted: EmbeddingSettings, meter: UsageMeter, policy: RetryPolicy | None
-) -> EmbeddingModel:
-    if binding == EMBEDDED:
-        return MiniLMEmbedder()
-    key = wanted.api_key.get_secret_value() if wanted.api_key else None
-    model: EmbeddingModel
-    if binding == "openai":
-        model = OpenAIEmbedding(
-            wanted.model, wanted.host, key, wanted.dim, wanted.send_dim, wanted.batch_num, wanted.timeout
-        )
-    elif binding == "ollama":
-        model = OllamaEmbedding(
-            wanted.model,
-            wanted.host,
-            key,
-            wanted.dim,
-            wanted.batch_num,
-            wanted.timeout,
-            options=wanted.options,
-            send_dimensions=wanted.send_dim,
-        )
-    else:
-        raise ConfigurationError(f"EMBEDDING_BINDING is '{binding}'; known are openai, ollama and embedded")
-    return embedding_stack(
-        model, limiter=Limiter(wanted.max_async), meter=meter, policy=policy, max_batch=wanted.batch_num
-    )
 
 
 def _extractor(settings: Settings, models: Models) -> Extractor:
@@ -378,10 +217,11 @@ def _retriever(
             cosine_threshold=settings.query.cosine_threshold,
             evidence_limit=rules.evidence_limit,
             language=settings.indexing.language,
+            min_rerank_score=settings.rerank.min_score,
         ),
         tokenizer.count,
         chat=dict(models.chat),
-        reranker=None,
+        reranker=models.reranker,
         quote=ExtractiveAnswerer(models.embedding).quote,
         fold_entity=lambda name, evidence: fold_entity(name, evidence, rules),
         fold_relation=lambda pair, evidence: fold_relation(pair, evidence, rules),
@@ -409,5 +249,10 @@ def _parser(settings: Settings) -> DocumentParser:
 def _slot_use(limiters: Sequence[Limiter]) -> SlotUse:
     if not limiters:
         return SlotUse()
-    extraction = limiters[0]
-    return SlotUse(extraction.slots, extraction.active, extraction.paused_until)
+    pauses = [limiter.paused_until for limiter in limiters]
+    waits = [until for until in pauses if until is not None]
+    return SlotUse(
+        sum(limiter.slots for limiter in limiters),
+        sum(limiter.active for limiter in limiters),
+        min(waits) if len(waits) == len(pauses) else None,
+    )

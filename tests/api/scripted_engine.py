@@ -13,6 +13,7 @@ from lightrag.errors import LightRAGError
 from lightrag.indexing.progress import PipelineStatus
 from lightrag.llm.contracts import ModelFacts
 from lightrag.llm.meter import UsageMeter
+from lightrag.llm.routing import BackendReport
 from lightrag.types import Chunk, DocStatus, QueryParam, QueryResult, RankedChunk, Reference, Retrieved
 
 CHUNK = Chunk("chunk-1", "doc-1", 0, "Ada wrote the first program.", 7, 0, 28, "ada.txt", 2, 2)
@@ -57,6 +58,9 @@ class ScriptedEngine:
             "nlp",
             "SQLite",
         )
+
+    def backends(self) -> list[BackendReport]:
+        return []
 
     async def start(self) -> None:
         self.started = True

@@ -107,5 +107,5 @@ def test_an_unusable_option_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_an_unknown_binding_is_refused_with_those_that_exist(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"LLM_BINDING is 'lollms'.*'openai', 'ollama', 'embedded'"):
-        load(tmp_path, LLM_BINDING="lollms")
+    with pytest.raises(ConfigurationError, match=r"LLM_BINDING is 'chatty'.*'openai', 'ollama'"):
+        load(tmp_path, LLM_BINDING="chatty")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lightrag.api.context import ServerContext
 from lightrag.llm.contracts import ModelFacts, Role
+from lightrag.llm.endpoint import public_url
+from lightrag.llm.routing import BackendReport
 from lightrag.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
         "pipeline_destructive_busy": False,
         "pipeline_pending_enqueues": 0,
         "llm_queue_status": _queue(pipeline),
+        "model_backends": [_backend(report) for report in engine.backends()],
         "keyed_locks": _no_locks(),
         "update_status": {},
     }
@@ -85,11 +89,11 @@ def _configuration(settings: Settings, info: EngineInfo) -> dict[str, Any]:
         "enable_llm_cache": query.cache_answers,
         "cosine_threshold": query.cosine_threshold,
         "max_graph_nodes": query.max_graph_nodes,
-        "enable_rerank": False,
-        "rerank_binding": None,
-        "rerank_model": None,
-        "rerank_binding_host": None,
-        "min_rerank_score": 0.0,
+        "enable_rerank": settings.rerank.binding is not None,
+        "rerank_binding": settings.rerank.binding,
+        "rerank_model": settings.rerank.model,
+        "rerank_binding_host": public_url(settings.rerank.host) if settings.rerank.host else None,
+        "min_rerank_score": settings.rerank.min_score,
         "max_tokens": settings.llm.options.get("num_ctx"),
         "max_async": settings.llm.max_async,
         "embedding_func_max_async": settings.embedding.max_async,
@@ -110,6 +114,12 @@ def _model(kind: str, facts: ModelFacts | None) -> dict[str, Any]:
         f"{prefix}binding_host": facts.host if facts else "",
         f"{prefix}model": facts.name if facts else "",
     }
+
+
+def _backend(report: BackendReport) -> dict[str, Any]:
+    """Return a backend of a model that has several."""
+    state = dataclasses.asdict(report.state)
+    return {"roles": [role.value for role in report.roles], **state, "state": report.state.state.value}
 
 
 def _queue(pipeline: PipelineStatus) -> dict[str, Any]:

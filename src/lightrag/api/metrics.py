@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightrag.engine import Engine
     from lightrag.indexing.progress import PipelineStatus
     from lightrag.llm.meter import UsageRow
+    from lightrag.llm.routing import BackendReport
     from lightrag.types import DocStatus
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -39,7 +40,12 @@ class Metrics:
         """Return the exposition text with the engine's present state."""
         parts = [generate_latest(self._registry)]
         if engine is not None:
-            state = _EngineState(await engine.status_counts(), await engine.pipeline_status(), engine.meter.snapshot())
+            state = _EngineState(
+                await engine.status_counts(),
+                await engine.pipeline_status(),
+                engine.meter.snapshot(),
+                engine.backends(),
+            )
             registry = CollectorRegistry()
             registry.register(state)
             parts.append(generate_latest(registry))
@@ -54,10 +60,12 @@ class _EngineState:
         documents: Mapping[DocStatus, int],
         pipeline: PipelineStatus,
         usage: Sequence[UsageRow],
+        backends: Sequence[BackendReport],
     ) -> None:
         self._documents = documents
         self._pipeline = pipeline
         self._usage = usage
+        self._backends = backends
 
     def collect(self) -> Iterable[Metric]:
         documents = GaugeMetricFamily("lightrag_documents", "Documents by status", labels=["status"])
@@ -77,6 +85,7 @@ class _EngineState:
         ):
             yield GaugeMetricFamily(name, help_text, value=float(value))
         yield from self._model_usage()
+        yield from self._backend_states()
 
     def _model_usage(self) -> Iterable[Metric]:
         for field, help_text in USAGE_FIELDS.items():
@@ -84,6 +93,23 @@ class _EngineState:
             for row in self._usage:
                 family.add_metric([row.role, row.model], float(getattr(row, field)))
             yield family
+
+    def _backend_states(self) -> Iterable[Metric]:
+        labels = ["role", "backend"]
+        fit = GaugeMetricFamily("lightrag_backend_fit", "Whether a backend gets calls", labels=labels)
+        active = GaugeMetricFamily("lightrag_backend_active", "Calls that a backend is at", labels=labels)
+        calls = CounterMetricFamily("lightrag_backend_calls", "Calls sent to a backend", labels=labels)
+        failures = CounterMetricFamily("lightrag_backend_failures", "Calls that a backend failed", labels=labels)
+        for report in self._backends:
+            state = report.state
+            for role in report.roles:
+                where = [role.value, state.name]
+                fit.add_metric(where, float(state.state == "closed"))
+                active.add_metric(where, state.active)
+                calls.add_metric(where, state.calls)
+                failures.add_metric(where, state.failures)
+        if self._backends:
+            yield from (fit, active, calls, failures)
 
 
 USAGE_FIELDS: Mapping[str, str] = {

@@ -21,9 +21,9 @@ from lightrag.errors import LightRAGError, StorageMismatch
 from lightrag.types import DocStatus
 
 if TYPE_CHECKING:
-    from lightrag.assembly import Models
     from lightrag.engine import Engine, EngineInfo
     from lightrag.llm.contracts import Role
+    from lightrag.model_assembly import Models
     from lightrag.settings import Settings
 
 Level = Literal["ok", "note", "broken"]
@@ -160,9 +160,9 @@ async def _storage_checks(engine: Engine) -> AsyncIterator[Finding]:
 
 
 async def _model_checks(settings: Settings, info: EngineInfo) -> AsyncIterator[Finding]:
-    from lightrag.assembly import open_models
     from lightrag.indexing.manifest import Manifest
     from lightrag.llm.retry import RetryPolicy
+    from lightrag.model_assembly import open_models
     from lightrag.storage.memory import MemoryStorage
 
     facts = info.embedding

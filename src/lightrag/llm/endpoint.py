@@ -37,6 +37,7 @@ _CONTEXT_SIGNS = (
     "input too long",
     "too many tokens",
     "reduce the length",
+    "maximum allowed batch size",
 )
 _QUOTA_SIGNS = (
     "insufficient_quota",

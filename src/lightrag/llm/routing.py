@@ -21,7 +21,7 @@ from typing import Generic, Protocol, TypeVar
 
 from lightrag.errors import AccessRefused, ModelError, ModelRefused, UnusableAnswer
 from lightrag.llm.circuit import Circuit, CircuitRules, CircuitState, Clock, Ticket
-from lightrag.llm.contracts import ModelFacts
+from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.limiter import Priority
 
 
@@ -80,6 +80,14 @@ class BackendState:
     last_error: str
     idle_seconds: float | None
     """Since its last answer; None where there was none."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BackendReport:
+    """A backend as it is at this moment, and what it serves."""
+
+    roles: tuple[Role, ...]
+    state: BackendState
 
 
 class Backend(Generic[M]):

@@ -11,19 +11,31 @@ from lightrag.settings.groups import (
     StorageSettings,
 )
 from lightrag.settings.load import SettingLine, Settings, load_settings
-from lightrag.settings.models import ChatModelSettings, EmbeddingSettings, LlmSettings
+from lightrag.settings.models import (
+    ChatBackend,
+    ChatModelSettings,
+    EmbeddingBackend,
+    EmbeddingSettings,
+    LlmSettings,
+)
+from lightrag.settings.rerank import RerankSettings
+from lightrag.settings.vendors import VendorSettings
 
 __all__ = [
+    "ChatBackend",
     "ChatModelSettings",
+    "EmbeddingBackend",
     "EmbeddingSettings",
     "IndexingSettings",
     "LlmSettings",
     "ParsingSettings",
     "PathSettings",
     "QuerySettings",
+    "RerankSettings",
     "ServerSettings",
     "SettingLine",
     "Settings",
     "StorageSettings",
+    "VendorSettings",
     "load_settings",
 ]

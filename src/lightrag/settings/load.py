@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 
 from lightrag.errors import ConfigurationError
+from lightrag.settings.backends import BackendOptions
 from lightrag.settings.commandline import read_command_line
+from lightrag.settings.dialects import DIALECTS, parse_dialect_value
 from lightrag.settings.groups import (
     IndexingSettings,
     ParsingSettings,
@@ -21,24 +23,25 @@ from lightrag.settings.groups import (
     StorageSettings,
 )
 from lightrag.settings.models import (
-    DIALECTS,
     ChatModelOptions,
     EmbeddingOptions,
     EmbeddingSettings,
     LlmSettings,
-    ModelContext,
-    parse_dialect_value,
-    resolve_embedding,
-    resolve_llm,
 )
 from lightrag.settings.options import Declared, Group, declared
+from lightrag.settings.rerank import RerankSettings, resolve_rerank
+from lightrag.settings.resolve import resolve_embedding, resolve_llm
+from lightrag.settings.resolve_one import ModelContext
 from lightrag.settings.sources import Found, Sources, read_dotenv, read_ini
+from lightrag.settings.vendors import VendorSettings
 
 _GROUPS: Mapping[str, tuple[str, type[Group]]] = {
     "server": ("server", ServerSettings),
     "paths": ("folders", PathSettings),
     "llm": ("language model", ChatModelOptions),
     "embedding": ("embedding model", EmbeddingOptions),
+    "rerank": ("reranking", RerankSettings),
+    "vendors": ("accounts of vendors", VendorSettings),
     "storage": ("storage", StorageSettings),
     "indexing": ("indexing", IndexingSettings),
     "query": ("questions", QuerySettings),
@@ -63,9 +66,10 @@ WITHOUT_EFFECT = frozenset(
     }
 )
 """Variables of LightRAG whose subject does not exist here; who sets one is told."""
-_OUR_PREFIXES = ("LIGHTRAG_", "LLM_", "EMBEDDING_", *DIALECTS)
+_OUR_PREFIXES = ("LIGHTRAG_", "LLM_", "EMBEDDING_", "RERANK_", *DIALECTS)
 
 G = TypeVar("G", bound=Group)
+Options = TypeVar("Options", ChatModelOptions, EmbeddingOptions)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,6 +92,8 @@ class Settings(Group):
     paths: PathSettings
     llm: LlmSettings
     embedding: EmbeddingSettings
+    rerank: RerankSettings
+    vendors: VendorSettings
     storage: StorageSettings
     indexing: IndexingSettings
     query: QuerySettings
@@ -153,10 +159,17 @@ class _Loader:
         groups = {
             name: self._read(name, group) for name, (_, group) in _GROUPS.items() if name not in {"llm", "embedding"}
         }
-        chat = self._read("llm", ChatModelOptions)
-        roles = {name: self._read(f"llm.{name}", ChatModelOptions, prefix) for name, prefix in _ROLES.items()}
-        embedding = self._read("embedding", EmbeddingOptions)
-        context = self._model_context()
+        chat = self._with_keys(self._read("llm", ChatModelOptions), "LLM_BACKENDS")
+        roles = {
+            name: self._with_keys(self._read(f"llm.{name}", ChatModelOptions, prefix), f"{prefix}LLM_BACKENDS")
+            for name, prefix in _ROLES.items()
+        }
+        embedding = self._with_keys(self._read("embedding", EmbeddingOptions), "EMBEDDING_BACKENDS")
+        vendors, rerank = groups["vendors"], groups["rerank"]
+        assert isinstance(vendors, VendorSettings)
+        assert isinstance(rerank, RerankSettings)
+        groups["rerank"] = resolve_rerank(rerank, vendors)
+        context = ModelContext(self._dialects(), vendors)
         self._check_together(groups)
         if self._problems:
             raise ConfigurationError("\n".join(self._problems))
@@ -183,10 +196,25 @@ class _Loader:
         except ValidationError as error:
             for problem in error.errors(include_url=False):
                 item, value = found[str(problem["loc"][0])]
-                self._problems.append(_problem(value, item.is_secret, problem["msg"]))
+                where = "".join(f"entry {at + 1}: " if isinstance(at, int) else f"{at}: " for at in problem["loc"][1:])
+                self._problems.append(_problem(value, item.is_secret, where + problem["msg"]))
             return group()
 
-    def _model_context(self) -> ModelContext:
+    def _with_keys(self, said: Options, variable: str) -> Options:
+        """Return options whose backends have the keys that their `api_key_env` names."""
+        backends = [self._with_key(backend, f"{variable}, entry {n}") for n, backend in enumerate(said.backends, 1)]
+        return said.model_copy(update={"backends": tuple(backends)}) if backends else said
+
+    def _with_key(self, backend: BackendOptions, where: str) -> BackendOptions:
+        if backend.api_key_env is None or backend.api_key is not None:
+            return backend
+        key = self._sources.variable(backend.api_key_env)
+        if key is None:
+            self._problems.append(f"{where}: the variable {backend.api_key_env} that should hold the key is not set")
+            return backend
+        return backend.model_copy(update={"api_key": SecretStr(key.text)})
+
+    def _dialects(self) -> dict[str, dict[str, Any]]:
         dialects: dict[str, dict[str, Any]] = {}
         for prefix, options in DIALECTS.items():
             for option in options:
@@ -199,8 +227,7 @@ class _Loader:
                     self._problems.append(_problem(value, False, str(error)))
                 group = "embedding" if "EMBEDDING" in prefix else "llm"
                 self._origins[f"{group}.options"] = f"{value.place} {prefix}*"
-        key = self._sources.variable("OPENAI_API_KEY")
-        return ModelContext(dialects, SecretStr(key.text) if key else None)
+        return dialects
 
     def _check_together(self, groups: Mapping[str, Group]) -> None:
         server, indexing = groups["server"], groups["indexing"]

@@ -25,6 +25,8 @@ class Option:
     """The command line option takes no value and turns the setting on."""
     env_wins: bool = False
     """The environment beats the command line."""
+    is_secret: bool = False
+    """The value holds secrets among other things."""
 
 
 class Group(BaseModel):
@@ -49,7 +51,7 @@ class Declared:
     @property
     def is_secret(self) -> bool:
         """Whether the value must never be shown."""
-        return "SecretStr" in str(self.info.annotation)
+        return self.option.is_secret or "SecretStr" in str(self.info.annotation)
 
 
 def declared(group: type[Group], role: str = "") -> Iterator[Declared]:

@@ -1,0 +1,272 @@
+"""Opens the models that the settings name, each with what bounds, repeats, keeps and counts its calls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from lightrag.embedded.minilm import MiniLMEmbedder
+from lightrag.errors import ConfigurationError
+from lightrag.indexing.manifest import Manifest
+from lightrag.llm import bindings
+from lightrag.llm.cache import CachedChat
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.embedding_batcher import BatchedEmbedding
+from lightrag.llm.limiter import Limiter
+from lightrag.llm.meter import UsageMeter
+from lightrag.llm.ollama_binding import ollama_models
+from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
+from lightrag.llm.rerank_chunking import token_cutter
+from lightrag.llm.retry import RetryPolicy
+from lightrag.llm.router import RoutedChat, RoutedEmbedding
+from lightrag.llm.routing import BackendReport, Route
+from lightrag.llm.stack import (
+    cached_chat,
+    chat_backend,
+    chat_stack,
+    embedding_backend,
+    embedding_stack,
+    rerank_stack,
+)
+from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings, VendorSettings
+from lightrag.storage.contracts import Namespace, Storage
+from lightrag.text.tokens import load_tokenizer
+
+EMBEDDED = "embedded"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Models:
+    """The models of one engine with what bounds and counts them."""
+
+    chat: Mapping[Role, CachedChat]
+    """By role; empty where no language model is configured."""
+    embedding: EmbeddingModel
+    reranker: RerankModel | None
+    extraction: Sequence[Limiter]
+    """What bounds the calls of extraction; empty where there is no language model."""
+    meter: UsageMeter
+    routed: Sequence[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = ()
+    """The models that have several backends, with their roles."""
+
+    def distinct(self) -> list[tuple[CachedChat, list[Role]]]:
+        """Return each chat model once, with its roles."""
+        found: dict[int, tuple[CachedChat, list[Role]]] = {}
+        for role, chat in self.chat.items():
+            found.setdefault(id(chat), (chat, []))[1].append(role)
+        return list(found.values())
+
+    def backends(self) -> list[BackendReport]:
+        """Return the state of every backend; none where each model has only one server."""
+        return [BackendReport(roles, state) for roles, model in self.routed for state in model.snapshot()]
+
+    async def probe(self) -> list[ModelProbe]:
+        """Ask every model for next to nothing."""
+        return [
+            *[await probe_chat(chat, roles) for chat, roles in self.distinct()],
+            await probe_embedding(self.embedding),
+        ]
+
+    async def aclose(self) -> None:
+        """Close all models."""
+        for chat, _ in self.distinct():
+            await chat.aclose()
+        await self.embedding.aclose()
+        if self.reranker is not None:
+            await self.reranker.aclose()
+
+
+def embedding_name(model: EmbeddingModel) -> str:
+    """Return how an embedding model is recorded in a workspace; the host may change, the model may not."""
+    return f"{model.facts.binding}/{model.facts.name}"
+
+
+async def open_models(
+    settings: Settings, storage: Storage, recorded: Manifest | None, policy: RetryPolicy | None = None
+) -> Models:
+    """Return the models that the settings name; their answers are kept in `storage`.
+
+    `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
+    `policy` says how failed calls are repeated.
+    """
+    local = await _local_ollama(settings)
+    opening = _Opening(settings, storage, policy)
+    chat = opening.chat_models(local)
+    embedding = opening.embedding_model(_embedding_binding(settings.embedding, local, recorded))
+    return Models(
+        chat,
+        embedding,
+        opening.reranker(),
+        opening.extraction if Role.EXTRACT in chat else (),
+        opening.meter,
+        tuple(opening.routed),
+    )
+
+
+class _Opening:
+    """Makes the models of one engine; what is alike is shared."""
+
+    def __init__(self, settings: Settings, storage: Storage, policy: RetryPolicy | None) -> None:
+        self._settings = settings
+        self._store = storage.kv(Namespace.LLM_CACHE)
+        self._policy = policy
+        self._limiters: dict[tuple[str, str, int], Limiter] = {}
+        self.meter = UsageMeter()
+        self.extraction: list[Limiter] = []
+        self.routed: list[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = []
+
+    def chat_models(self, local: frozenset[str]) -> dict[Role, CachedChat]:
+        """Return the chat models by role."""
+        llm = self._settings.llm
+        by_role = {
+            Role.EXTRACT: llm.extract,
+            Role.SUMMARY: llm.extract,
+            Role.KEYWORDS: llm.keyword,
+            Role.ANSWER: llm.query,
+        }
+        made: list[tuple[ChatModelSettings, CachedChat]] = []
+        chat: dict[Role, CachedChat] = {}
+        for role, wanted in by_role.items():
+            binding = _chat_binding(wanted, local)
+            if binding == EMBEDDED:
+                continue
+            model = next((model for other, model in made if other == wanted), None)
+            if model is None:
+                same = tuple(other for other, settings in by_role.items() if settings == wanted)
+                model = self._routed_chat(wanted, same) if wanted.backends else self._chat(binding, wanted)
+                made.append((wanted, model))
+            chat[role] = model
+        if llm.extract.backends:
+            self.extraction = self._first_choice(llm.extract)
+        elif Role.EXTRACT in chat:
+            self.extraction = [self._limiter(_chat_binding(llm.extract, local), llm.extract)]
+        return chat
+
+    def embedding_model(self, binding: str) -> EmbeddingModel:
+        """Return the embedding model."""
+        wanted = self._settings.embedding
+        if wanted.backends:
+            return self._routed_embedding(wanted)
+        if binding == EMBEDDED:
+            return MiniLMEmbedder()
+        model = _make_embedding(binding, wanted, self._settings.vendors)
+        return embedding_stack(
+            model,
+            limiter=Limiter(wanted.max_async),
+            meter=self.meter,
+            policy=self._policy,
+            max_batch=model.facts.max_batch,
+        )
+
+    def reranker(self) -> RerankModel | None:
+        """Return the reranking model; None where none is configured."""
+        wanted = self._settings.rerank
+        if wanted.binding is None:
+            return None
+        cut = token_cutter(load_tokenizer(), wanted.max_tokens_per_doc) if wanted.enable_chunking else None
+        return rerank_stack(
+            bindings.rerank_binding(wanted), limiter=Limiter(wanted.max_async), meter=self.meter, cut=cut
+        )
+
+    def _chat(self, binding: str, wanted: ChatModelSettings) -> CachedChat:
+        return chat_stack(
+            _make_chat(binding, wanted, self._settings.vendors),
+            limiter=self._limiter(binding, wanted),
+            meter=self.meter,
+            store=self._store,
+            policy=self._policy,
+            cached_roles=_cached_roles(self._settings),
+        )
+
+    def _routed_chat(self, wanted: ChatModelSettings, roles: tuple[Role, ...]) -> CachedChat:
+        routes: list[Route[ChatModel]] = []
+        for backend in wanted.backends:
+            binding = backend.chat.binding or EMBEDDED
+            model = chat_backend(
+                _make_chat(binding, backend.chat, self._settings.vendors),
+                limiter=self._limiter(binding, backend.chat),
+                meter=self.meter,
+            )
+            routes.append(Route(backend.name, model, backend.order, backend.weight))
+        routed = RoutedChat(routes)
+        self.routed.append((roles, routed))
+        return cached_chat(routed, meter=self.meter, store=self._store, cached_roles=_cached_roles(self._settings))
+
+    def _routed_embedding(self, wanted: EmbeddingSettings) -> EmbeddingModel:
+        routes: list[Route[EmbeddingModel]] = []
+        for backend in wanted.backends:
+            binding = backend.embedding.binding or EMBEDDED
+            model = embedding_backend(
+                _make_embedding(binding, backend.embedding, self._settings.vendors),
+                limiter=Limiter(backend.embedding.max_async),
+                meter=self.meter,
+            )
+            routes.append(Route(backend.name, model, backend.order, backend.weight))
+        routed = RoutedEmbedding(routes)
+        self.routed.append(((Role.EMBED,), routed))
+        slots = sum(backend.embedding.max_async for backend in wanted.backends)
+        return BatchedEmbedding(routed, routed.facts.max_batch, parallel=2 * slots)
+
+    def _limiter(self, binding: str, wanted: ChatModelSettings) -> Limiter:
+        return self._limiters.setdefault((binding, wanted.host, wanted.max_async), Limiter(wanted.max_async))
+
+    def _first_choice(self, wanted: ChatModelSettings) -> list[Limiter]:
+        """Return what bounds the backends that get the calls as long as all are well."""
+        used = [backend for backend in wanted.backends if backend.weight > 0]
+        first = min(backend.order for backend in used)
+        chosen = [self._limiter(str(b.chat.binding), b.chat) for b in used if b.order == first]
+        return list(dict.fromkeys(chosen))
+
+
+def _cached_roles(settings: Settings) -> frozenset[Role]:
+    roles = {Role.SUMMARY}
+    if settings.indexing.cache_extractions:
+        roles.add(Role.EXTRACT)
+    if settings.query.cache_answers:
+        roles |= {Role.KEYWORDS, Role.ANSWER}
+    return frozenset(roles)
+
+
+async def _local_ollama(settings: Settings) -> frozenset[str]:
+    """Return the models of the Ollama server on this machine, asked only where no binding is named."""
+    hosts = {
+        wanted.host
+        for wanted in (settings.llm, settings.llm.extract, settings.llm.keyword, settings.llm.query, settings.embedding)
+        if wanted.binding is None and not wanted.backends
+    }
+    found: set[str] = set()
+    for host in hosts:
+        found |= set(await ollama_models(host))
+    return frozenset(found)
+
+
+def _chat_binding(wanted: ChatModelSettings, local: frozenset[str]) -> str:
+    if wanted.backends:
+        return str(wanted.backends[0].chat.binding)
+    if wanted.binding is not None:
+        return wanted.binding
+    return "ollama" if wanted.model in local else EMBEDDED
+
+
+def _embedding_binding(wanted: EmbeddingSettings, local: frozenset[str], recorded: Manifest | None) -> str:
+    if wanted.binding is not None:
+        return wanted.binding
+    if recorded is not None:
+        # What a workspace was indexed with decides, not which server happens to run today.
+        return recorded.embedding.split("/", 1)[0]
+    return "ollama" if wanted.model in local else EMBEDDED
+
+
+def _make_chat(binding: str, wanted: ChatModelSettings, vendors: VendorSettings) -> ChatModel:
+    make = bindings.CHAT.get(binding)
+    if make is None:
+        raise ConfigurationError(f"LLM_BINDING is '{binding}'; known are {', '.join(bindings.CHAT)} and {EMBEDDED}")
+    return make(wanted, vendors)
+
+
+def _make_embedding(binding: str, wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
+    make = bindings.EMBEDDING.get(binding)
+    if make is None:
+        known = f"{', '.join(bindings.EMBEDDING)} and {EMBEDDED}"
+        raise ConfigurationError(f"EMBEDDING_BINDING is '{binding}'; known are {known}")
+    return make(wanted, vendors)
