@@ -23,26 +23,29 @@ api_key_scheme = APIKeyHeader(
 """Documents the header; `lightrag.api.auth.KeyGuard` checks it before a body is read."""
 
 
-def get_server(request: Request) -> ServerContext:
+# All of these are coroutines: FastAPI runs plain functions in a thread, which costs more than what they do.
+
+
+async def get_server(request: Request) -> ServerContext:
     """Return what this server process holds."""
     server: ServerContext = request.app.state.server
     return server
 
 
-def get_settings(request: Request) -> Settings:
+async def get_settings(request: Request) -> Settings:
     """Return the settings."""
-    return get_server(request).settings
+    return (await get_server(request)).settings
 
 
-def get_engine(request: Request) -> Engine:
+async def get_engine(request: Request) -> Engine:
     """Return the engine that serves this request: the only place where that is decided."""
-    engine = get_server(request).engine
+    engine = (await get_server(request)).engine
     if engine is None:
         raise StorageUnavailable("The server is starting or stopping; try again in a moment")
     return engine
 
 
-def get_authorized(request: Request) -> bool:
+async def get_authorized(request: Request) -> bool:
     """Return whether the caller may see everything: no key is configured, or the right one was sent."""
     return is_authorized(request.scope)
 
