@@ -309,3 +309,14 @@ async def test_any_number_of_stale_vectors_is_made_before_the_pipeline_rests(
     await settle(second)
     assert await snapshot(storage) == healthy
     await second.pipeline.stop()
+
+
+async def test_a_stopped_pipeline_holds_no_lease_whatever_it_was_doing(storage: Storage) -> None:
+    for round_ in range(8):
+        bench = make_workbench(storage, owner=f"p{round_}", extractor=LineExtractor(delay=0.05))
+        await bench.pipeline.start()
+        await accept_texts(storage, [TextItem(f"@ A{round_} > B: knows", f"{round_}.txt")], "track", "skip")
+        bench.pipeline.wake()
+        await asyncio.sleep(0.003 * round_)
+        await bench.pipeline.stop()
+        assert await storage.documents.owners() == []

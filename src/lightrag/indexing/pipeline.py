@@ -103,7 +103,16 @@ class Pipeline:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._tools.commits.close()
+        if self._loops:
+            # A claim that was under way may have leased documents that nobody began.
+            await self._release_all()
         self._loops = []
+
+    async def _release_all(self) -> None:
+        try:
+            await self._tools.storage.documents.release(self._options.owner)
+        except LightRAGError as error:
+            _log.warning("leases_not_released", error=str(error))
 
     async def _release_dead(self) -> None:
         """Take over at once what processes of this machine left behind when they were killed."""
