@@ -44,7 +44,7 @@ def is_running(process: int) -> bool:
 
 async def until_gone(process: int) -> None:
     async with asyncio.timeout(10):
-        while is_running(process):  # noqa: ASYNC110 - another process gives no event
+        while is_running(process):
             await asyncio.sleep(0.01)
 
 
