@@ -171,6 +171,44 @@ def doctor(
 
 
 @app.command()
+def probe(
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="chat, embedding or rerank; by default all that are configured.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address of the server to try instead.", show_default=False)
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Model to try instead.", show_default=False)] = None,
+    binding: Annotated[
+        str | None,
+        typer.Option("--binding", help="Its binding; by default openai, for rerank auto.", show_default=False),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", envvar="PROBE_API_KEY", help="Its key.", show_default=False, show_envvar=True),
+    ] = None,
+    context: Annotated[
+        int, typer.Option("--context", min=0, help="Longest prompt to try, in tokens; costs twice as many. 0: none.")
+    ] = 16384,
+    as_json: AsJson = False,
+) -> None:
+    """Find out what a model server can do.
+
+    Tries whether it is reached and takes the key, whether the model is there, how long prompts and answers may be,
+    streaming, JSON, tools; dimension, number and length of texts; the rerank dialect. Prints the settings to use.
+    Exit status 1 where something that is needed does not work.
+    """
+    from lightrag.cli.probe import KINDS, Endpoint
+    from lightrag.cli.probe import probe as work
+
+    chosen = next((name for name in KINDS if name == kind), None)
+    if kind is not None and chosen is None:
+        raise typer.BadParameter(f"'{kind}' is not one of {', '.join(KINDS)}", param_hint="kind")
+    raise typer.Exit(run(work(chosen, Endpoint(binding, host, key, model), most_context=context, as_json=as_json)))
+
+
+@app.command()
 def verify(
     as_json: AsJson = False,
     working_dir: WorkingDir = None,
