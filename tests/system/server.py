@@ -92,7 +92,8 @@ class ServerProcess:
         assert self._process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             announced = _ADDRESS.search(await self._process.stdout.readline())
-        assert announced, f"the server did not start:\n{self.log}"
+            if announced is None:
+                raise AssertionError(f"the server ended with status {await self._process.wait()}:\n{self.log[-5000:]}")
         self.url = announced[1].decode()
         self.client = httpx.AsyncClient(base_url=self.url, timeout=PATIENCE, trust_env=False)
 

@@ -109,6 +109,8 @@ class Payments:
         self._stored: set[str] = set()
         self._seen = 0
         self.paid_twice: list[str] = []
+        self.lost: list[int] = []
+        """How many answers were asked for but not stored, by kill."""
 
     @property
     def calls(self) -> int:
@@ -125,9 +127,11 @@ class Payments:
 
     async def note_kill(self, working_dir: Path) -> None:
         """Compare what was asked since the last kill with what was stored then."""
-        self.paid_twice += [mark for mark in self.questions(self._seen) if mark in self._stored]
+        asked = self.questions(self._seen)
+        self.paid_twice += [mark for mark in asked if mark in self._stored]
         self._seen = self.calls
         self._stored = set(_MARK.findall("\n".join(await stored_answers(working_dir))))
+        self.lost.append(len(set(asked) - self._stored))
 
 
 async def kill_while_it_works(server: ServerProcess, payments: Payments, steps: list[Step], kills: int) -> None:
@@ -198,8 +202,9 @@ async def test_killed_while_indexing_deleting_and_updating(tmp_path: Path) -> No
     assert after_changes.due == []
 
     assert payments.paid_twice == [], told
-    questions = payments.questions()
-    assert len(questions) - len(set(questions)) <= KILLS * SLOTS, told
+    # An answer may be on its way into the store while its slot serves the next question.
+    assert max(payments.lost) <= 2 * SLOTS, told
+    assert payments.lost[-1] == 0, told
     assert repeated <= (KILLS - KILLS // 2) * EMBEDDING_CALLS * BATCH, told
 
     status, out, err = await run_command("lightrag", "verify", folder=server.folder, environ=server.environ)
