@@ -97,13 +97,7 @@ def _exit(message: str, status: int) -> typer.Exit:
 
 def quiet_logs() -> None:
     """Keep log lines off the command's output: warnings go to the standard error."""
-    import structlog
-
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s", force=True)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def console(*, on_stderr: bool = False) -> Console:

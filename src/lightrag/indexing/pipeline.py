@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-
-import structlog
 
 from lightrag.errors import LightRAGError, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
@@ -22,7 +21,7 @@ OPEN = (DocStatus.PENDING, DocStatus.PROCESSING)
 CANCEL_KEY = "cancellation"
 CANCELLED_REASON = "User cancelled"
 
-_log = structlog.get_logger("lightrag.pipeline")
+_log = logging.getLogger("lightrag.pipeline")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class Pipeline:
         try:
             await self._tools.storage.documents.release(self._options.owner)
         except LightRAGError as error:
-            _log.warning("leases_not_released", error=str(error))
+            _log.warning("Leases were not given up; they end by themselves: %s", error)
 
     async def _release_dead(self) -> None:
         """Take over at once what processes of this machine left behind when they were killed."""
@@ -200,11 +199,11 @@ class Pipeline:
                     await self._summarise()
             except LightRAGError as error:
                 # A store that does not answer is waited for; nothing is lost meanwhile.
-                _log.warning("pipeline_store_failed", error=str(error))
+                _log.warning("The store failed; trying again: %s", error)
                 claimed = 0
             except Exception:
                 # A pipeline that ended in silence would look busy for ever.
-                _log.exception("pipeline_failed")
+                _log.exception("The pipeline met an unforeseen error; trying again")
                 claimed = 0
             if claimed and len(self._active) < self._options.max_documents:
                 await asyncio.sleep(0)
@@ -292,7 +291,7 @@ class Pipeline:
         except Superseded:
             pass
         except LightRAGError as error:
-            _log.warning("document_stage_failed", document=record.id, error=str(error))
+            _log.warning("Document %s is put off: %s", record.id, error)
             progress.say(f"Put off: {record.file_path}: {error}")
             # The lease is kept for a moment, so that a store in trouble is not asked again at once.
             await asyncio.sleep(self._options.poll_seconds)
@@ -312,7 +311,7 @@ class Pipeline:
             self._tools.progress.say(f"Failed: {record.file_path}: {error}")
             await job.fail(str(error))
         except Exception as error:
-            _log.exception("document_failed", document=record.id)
+            _log.exception("Document %s failed", record.id)
             self._tools.progress.say(f"Failed: {record.file_path}: {error!r}")
             await job.fail(f"Internal error ({type(error).__name__}: {error}); see the server's log")
         else:
@@ -323,7 +322,7 @@ class Pipeline:
             await self._tools.storage.documents.release(self._options.owner, [record.id])
         except LightRAGError as error:
             # The lease runs out by itself.
-            _log.warning("lease_not_released", document=record.id, error=str(error))
+            _log.warning("The lease of document %s was not given up; it ends by itself: %s", record.id, error)
 
     async def _beat(self) -> None:
         beats = 0
@@ -336,7 +335,7 @@ class Pipeline:
                 if self._active:
                     await self._obey_cancellation()
             except LightRAGError as error:
-                _log.warning("heartbeat_failed", error=str(error))
+                _log.warning("Leases could not be extended: %s", error)
 
     async def _obey_cancellation(self) -> None:
         cancellation = (await self._cancellation()).get("id", "")

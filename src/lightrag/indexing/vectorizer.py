@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-
-import structlog
 
 from lightrag.errors import ContextTooLong, LightRAGError
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
@@ -25,7 +24,7 @@ GATHER_SECONDS = 0.03
 LOADED_AT_ONCE = 20_000
 """Texts that are queued together when stale vectors are looked up."""
 
-_log = structlog.get_logger("lightrag.vectors")
+_log = logging.getLogger("lightrag.vectors")
 
 
 class Ticket:
@@ -163,7 +162,7 @@ class Vectorizer:
             failures = dict.fromkeys((key for key, _ in batch), error)
         except Exception as error:
             # Whoever waits for the vectors has to hear of it.
-            _log.exception("vectors_failed")
+            _log.exception("Vectors could not be made for an unforeseen reason")
             reason = (
                 f"Vectors could not be made: internal error ({type(error).__name__}: {error}); see the server's log"
             )

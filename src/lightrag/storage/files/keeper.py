@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from pathlib import Path
-
-import structlog
 
 from lightrag.errors import LightRAGError
 from lightrag.storage.files import layout
@@ -23,7 +22,7 @@ LARGEST_JOURNAL = 256 * 1024 * 1024
 SHARE = 20
 """Under constant writes, the files are written for at most one part in this many of the time."""
 
-_log = structlog.get_logger("lightrag.storage")
+_log = logging.getLogger("lightrag.storage")
 
 
 class Keeper:
@@ -114,7 +113,9 @@ class Keeper:
         try:
             await self.write()
         except (LightRAGError, OSError) as error:
-            _log.warning("storage_files_not_written", folder=str(self._folder), error=str(error))
+            _log.warning(
+                "The files in %s could not be written; the journal keeps what they lack: %s", self._folder, error
+            )
 
     async def _wait_for_quiet(self) -> None:
         """Return when nothing has changed for a while, or writes have gone on for too long."""
