@@ -165,7 +165,11 @@ class _Opening:
             return None
         cut = token_cutter(load_tokenizer(), wanted.max_tokens_per_doc) if wanted.enable_chunking else None
         return rerank_stack(
-            bindings.rerank_binding(wanted), limiter=Limiter(wanted.max_async), meter=self.meter, cut=cut
+            bindings.rerank_binding(wanted),
+            limiter=Limiter(wanted.max_async),
+            meter=self.meter,
+            policy=self._policy,
+            cut=cut,
         )
 
     def _chat(self, binding: str, wanted: ChatModelSettings) -> CachedChat:

@@ -22,7 +22,7 @@ from lightrag.types import DocStatus
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine, EngineInfo
-    from lightrag.llm.contracts import Role
+    from lightrag.llm.contracts import RerankModel, Role
     from lightrag.model_assembly import Models
     from lightrag.settings import Settings
 
@@ -185,6 +185,8 @@ async def _model_checks(settings: Settings, info: EngineInfo) -> AsyncIterator[F
             )
         for names in roles.values():
             yield await _chat_check(models, names)
+        if models.reranker is not None:
+            yield await _rerank_check(models.reranker)
     finally:
         await models.aclose()
 
@@ -200,6 +202,18 @@ async def _embedding_check(models: Models) -> Finding:
         return Finding("broken", "embedding", f"{name}: {_reason(error)}", "Check EMBEDDING_* and the model server.")
     milliseconds = 1000 * (time.perf_counter() - started)
     return Finding("ok", "embedding", f"{name}: {vectors.shape[1]} dimensions, {milliseconds:.0f} ms")
+
+
+async def _rerank_check(reranker: RerankModel) -> Finding:
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await reranker.rerank("Does this model answer?", ["It does.", "Bread is baked from flour."], 1)
+    except (LightRAGError, TimeoutError) as error:
+        detail = f"{reranker.facts.binding}/{reranker.facts.name}: {_reason(error)}"
+        return Finding("broken", "reranking", detail, "Check RERANK_*, or try: lightrag probe rerank")
+    milliseconds = 1000 * (time.perf_counter() - started)
+    return Finding("ok", "reranking", f"{reranker.facts.binding}/{reranker.facts.name}: {milliseconds:.0f} ms")
 
 
 def _roles_by_model(models: Models) -> dict[str, list[Role]]:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embe
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -82,8 +83,11 @@ class BedrockChat:
         Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
         """
         answer = GrowingAnswer(request, self._endpoint)
-        async with self._client.stream(f"{self._path}/converse-stream", self._body(request)) as pieces:
-            async for kind, event in stream_events(pieces, self._endpoint):
+        async with (
+            self._client.stream(f"{self._path}/converse-stream", self._body(request)) as pieces,
+            contextlib.aclosing(stream_events(pieces, self._endpoint)) as events,
+        ):
+            async for kind, event in events:
                 if kind == "contentBlockDelta":
                     delta = event.get("delta") or {}
                     for part in answer.add(str(delta.get("text") or ""), _reasoning(delta.get("reasoningContent"))):

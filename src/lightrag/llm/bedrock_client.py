@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 import orjson
@@ -102,7 +102,7 @@ class _Signer:
 _ADVICE = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or a Bedrock API key as LLM_BINDING_API_KEY"
 
 
-async def stream_events(pieces: AsyncIterator[bytes], endpoint: Endpoint) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+async def stream_events(pieces: AsyncIterator[bytes], endpoint: Endpoint) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     """Yield (kind, payload) of each event of a stream; raises the error that an exception in it stands for."""
     eventstream = imported("botocore.eventstream", "bedrock", "LLM_BINDING=bedrock")
     buffer = eventstream.EventStreamBuffer()

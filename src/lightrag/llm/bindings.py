@@ -1,4 +1,7 @@
-"""The bindings by name: how each one is made from the settings."""
+"""The bindings by name: how each one is made from the settings.
+
+What needs an extra says so here, at the start, and not when a first question or a failing server brings it into use.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from lightrag.llm.bedrock_binding import BedrockChat, bedrock_embedding
 from lightrag.llm.bedrock_client import AwsAccount
 from lightrag.llm.cohere_binding import cohere_embedding
 from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel
+from lightrag.llm.extras import require
 from lightrag.llm.gemini_binding import GeminiChat, GeminiEmbedding
 from lightrag.llm.jina_binding import jina_embedding
 from lightrag.llm.lollms_binding import LollmsChat, lollms_embedding
@@ -47,14 +51,17 @@ def _lollms_chat(wanted: ChatModelSettings, vendors: VendorSettings) -> ChatMode
 
 
 def _anthropic_chat(wanted: ChatModelSettings, vendors: VendorSettings) -> ChatModel:
+    require("anthropic", "anthropic", "LLM_BINDING=anthropic")
     return AnthropicChat(wanted.model, wanted.host, _text(wanted.api_key), wanted.timeout, wanted.options)
 
 
 def _gemini_chat(wanted: ChatModelSettings, vendors: VendorSettings) -> ChatModel:
+    require("google.genai", "gemini", "LLM_BINDING=gemini")
     return GeminiChat(wanted.model, wanted.host, _text(wanted.api_key), wanted.timeout, wanted.options)
 
 
 def _bedrock_chat(wanted: ChatModelSettings, vendors: VendorSettings) -> ChatModel:
+    require("botocore", "bedrock", "LLM_BINDING=bedrock")
     return BedrockChat(
         wanted.model,
         wanted.host or None,
@@ -123,6 +130,7 @@ def _lollms_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> Emb
 
 
 def _gemini_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
+    require("google.genai", "gemini", "EMBEDDING_BINDING=gemini")
     return GeminiEmbedding(
         wanted.model,
         wanted.host,
@@ -135,6 +143,7 @@ def _gemini_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> Emb
 
 
 def _bedrock_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
+    require("botocore", "bedrock", "EMBEDDING_BINDING=bedrock")
     return bedrock_embedding(
         wanted.model,
         wanted.host or None,

@@ -11,6 +11,7 @@ from lightrag.llm import bindings
 from lightrag.llm.contracts import EmbeddingModel
 from lightrag.llm.endpoint_probe import EndpointReport, Target, check_server, outcome
 from lightrag.llm.rerank_binding import HttpRerank
+from lightrag.llm.rerank_dialects import DIALECTS
 from lightrag.settings import EmbeddingSettings, RerankSettings, VendorSettings
 
 _MOST_TEXTS = 256
@@ -64,19 +65,24 @@ async def probe_rerank_endpoint(wanted: RerankSettings, *, seconds: float) -> En
     finally:
         await model.aclose()
     report.ok("reranking", f"{len(hits)} passages in {time.perf_counter() - started:.2f} s")
-    report.ok("dialect", f"{model.facts.binding}, at {model.address}")
+    report.ok("dialect", f"{model.dialect}, at {model.address}")
     if hits[0].index == 1:
         report.ok("judgement", f"the right passage comes first, with {hits[0].score:.3f}")
     else:
         report.note("judgement", "the right passage does not come first: is it a reranking model?")
     report.settings = {
-        "RERANK_BINDING": model.facts.binding,
+        "RERANK_BINDING": _binding(model.dialect),
         "RERANK_BINDING_HOST": model.address,
         "RERANK_MODEL": model.facts.name,
         "RERANK_BINDING_API_KEY": "<the key>" if wanted.api_key else "",
     }
     report.settings = {name: value for name, value in report.settings.items() if value}
     return report
+
+
+def _binding(dialect: str) -> str:
+    """Return what names a dialect in the settings: its variants are told by the address."""
+    return dialect if dialect in DIALECTS else dialect.partition("-")[0]
 
 
 async def _dimension(report: EndpointReport, model: EmbeddingModel) -> int | None:

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from lightrag.errors import ConfigurationError
+
+
+def require(module: str, extra: str, setting: str) -> None:
+    """Raise `ConfigurationError` where a module is not installed that only an extra brings; nothing is imported."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise _missing(module, extra, setting)
 
 
 def imported(module: str, extra: str, setting: str) -> Any:
@@ -15,7 +26,11 @@ def imported(module: str, extra: str, setting: str) -> Any:
     except ModuleNotFoundError as error:
         if not module.startswith(str(error.name)):
             raise
-        raise ConfigurationError(
-            f"{setting} needs the package '{module.partition('.')[0]}', which is not installed; "
-            f"install it with: pip install 'lightrag-server[{extra}]'"
-        ) from None
+        raise _missing(module, extra, setting) from None
+
+
+def _missing(module: str, extra: str, setting: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{setting} needs the package '{module.partition('.')[0]}', which is not installed; "
+        f"install it with: pip install 'lightrag-server[{extra}]'"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -67,7 +67,7 @@ class HttpClient:
                 if response.status_code >= 300:
                     await response.aread()
                 self._check(response)
-            yield self._pieces(response)
+            yield await stack.enter_async_context(contextlib.aclosing(self._pieces(response)))
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -109,7 +109,7 @@ class HttpClient:
         if response.status_code >= 300:
             raise self._endpoint.from_status(response.status_code, response.text, response.headers)
 
-    async def _pieces(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, response: httpx2.Response) -> AsyncGenerator[bytes]:
         with self.translated():
             async for piece in response.aiter_bytes():
                 yield piece

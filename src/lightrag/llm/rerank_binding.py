@@ -7,7 +7,6 @@ one dialect after the other until one is understood, and that one is kept.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -65,8 +64,13 @@ class HttpRerank:
 
     @property
     def facts(self) -> ModelFacts:
-        """What is known of the model; `binding` is the dialect once it is known."""
+        """What is known of the model; `binding` is the dialect, or `auto`."""
         return self._facts
+
+    @property
+    def dialect(self) -> str:
+        """The dialect that is spoken; `auto` as long as that is not known."""
+        return self._found[1].name if self._found else AUTO
 
     @property
     def address(self) -> str:
@@ -120,7 +124,6 @@ class HttpRerank:
                 answers.append(f"{dialect.name} at {url.removeprefix(self._url) or '/'}: {error.status or 'no scores'}")
                 continue
             self._found = (url, dialect)
-            self._facts = dataclasses.replace(self._facts, binding=dialect.name)
             return judged
         raise self._endpoint.refused(
             f"no rerank interface was found ({'; '.join(answers)})",
