@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     """Open the file for reading and writing, creating it where it is missing; every commit is durable."""
     conn = _connect(path, "rwc")
     try:
-        mode = conn.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _switch_to_log(conn)
         if mode != "wal":
             raise StorageUnavailable(
                 f"{path}: write-ahead logging cannot be had here; use a folder on a local disk, not a network share"
@@ -32,6 +33,22 @@ def connect_writer(path: Path) -> sqlite3.Connection:
         conn.close()
         raise
     return conn
+
+
+def _switch_to_log(conn: sqlite3.Connection) -> str:
+    """Switch the file to write-ahead logging and return the mode that it is in.
+
+    SQLite does not wait for the lock that this takes where another process opens a new file at the same moment; the
+    other one's switch is over in an instant.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return str(conn.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
