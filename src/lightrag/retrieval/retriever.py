@@ -60,6 +60,9 @@ WALK_IN_THREAD = 20_000
 """Nodes of the graph from which on a walk runs in a thread."""
 
 
+SPARE_CHUNKS = 4
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class RetrieverOptions:
     """What holds for all questions of a workspace."""
@@ -148,7 +151,7 @@ class Retriever:
         )
         found_by = ranks_by_list({DENSE: found.dense})
         ranked = [RankedKey(hit.key, hit.score, found_by(hit.key)) for hit in found.dense]
-        chunks = await self._chunks(question, param, ranked, await self._stored_chunks(ranked), 0)
+        chunks = await self._chunks(question, param, ranked, await self._stored_chunks(ranked, param), 0)
         counts = {"total_chunks_found": len(ranked), "final_chunks_count": len(chunks)}
         return Retrieved(chunks=chunks, references=references_of(chunks), counts=counts)
 
@@ -169,13 +172,15 @@ class Retriever:
         visible = None if scope is None else scope.pairs
         pairs = relation_order(ranking.edges_of(found_names, most, visible), candidates)[: 2 * most]
         entities, relations, stored = await asyncio.gather(
-            self._reader.entities(names, scope), self._reader.relations(pairs, scope), self._stored_chunks(ranked)
+            self._reader.entities(names, scope),
+            self._reader.relations(pairs, scope),
+            self._stored_chunks(ranked, param),
         )
         kept_entities, entity_tokens = self._fit_entities(list(entities.values()), param)
         kept_relations, relation_tokens = self._fit_relations(list(relations.values()), param)
         if param.mode != "mix":
             ranked = ranking.chunks_of((entity.name for entity in kept_entities), kept_relations, wanted)
-            stored = await self._stored_chunks(ranked)
+            stored = await self._stored_chunks(ranked, param)
         chunks = await self._chunks(question, param, ranked, stored, entity_tokens + relation_tokens)
         return Retrieved(
             entities=tuple(kept_entities),
@@ -231,7 +236,11 @@ class Retriever:
             return await asyncio.to_thread(rank)
         return rank()
 
-    async def _stored_chunks(self, ranked: Sequence[RankedKey]) -> dict[str, Chunk]:
+    async def _stored_chunks(self, ranked: Sequence[RankedKey], param: QueryParam) -> dict[str, Chunk]:
+        """Return the passages that may come into the context; only a reranker looks deeper than that."""
+        if self._reranker is None or not param.enable_rerank:
+            # Some are spare, for passages that were deleted since they were found.
+            ranked = ranked[: param.chunk_top_k + SPARE_CHUNKS]
         if not ranked:
             return {}
         rows = await self._storage.kv(Namespace.TEXT_CHUNKS).get([item.key for item in ranked])
