@@ -26,7 +26,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
                 f"{path}: write-ahead logging cannot be had here; use a folder on a local disk, not a network share"
             )
         conn.execute("PRAGMA synchronous = FULL")
-        conn.execute("PRAGMA cache_size = -32768")
+        conn.execute("PRAGMA cache_size = -16384")
         conn.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         conn.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
