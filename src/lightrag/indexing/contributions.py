@@ -25,7 +25,6 @@ from lightrag.storage.rows import chunk_of_row, chunk_row, key_of_pair
 from lightrag.text.words import index_terms
 from lightrag.types import (
     Chunk,
-    DocumentRecord,
     Entity,
     EntityMention,
     ExtractedEntity,
@@ -37,8 +36,6 @@ from lightrag.types import (
     Relation,
     RelationMention,
 )
-
-NOTHING_TOUCHED = Touched(frozenset(), frozenset())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -259,11 +256,6 @@ class Folder:
             await tx.vectors(VectorKind.RELATIONS).delete(keys)
             await _forget_stale(tx, [StaleKind.RELATION, StaleKind.RELATION_SUMMARY], keys)
         return stale
-
-
-async def put_record(tx: Storage, record: DocumentRecord) -> None:
-    """Store one status row."""
-    await tx.documents.put([record])
 
 
 async def _mark_stale(tx: Storage, stale: Sequence[StaleText]) -> None:

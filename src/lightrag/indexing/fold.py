@@ -9,19 +9,18 @@ nothing else.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from lightrag.indexing.names import UNKNOWN_TYPE
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence
+from lightrag.storage.vector_texts import entity_vector_text as entity_vector_text
+from lightrag.storage.vector_texts import relation_vector_text as relation_vector_text
+from lightrag.storage.vector_texts import text_hash as text_hash
 from lightrag.types import FIELD_SEPARATOR, Entity, EntityMention, Pair, Relation, RelationMention
 
 T = TypeVar("T", Entity, Relation)
-
-EMBEDDED_CHARS = 500
-"""How much of a description goes into its vector; beyond that a change of the description changes no vector."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,24 +124,6 @@ def fold_relation(
 ) -> Relation:
     """Return the edge that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
     return draft_relation(pair, evidence, rules).resolved(summaries or {})
-
-
-def entity_vector_text(entity: Entity) -> str:
-    """Return the text that a node's vector stands for."""
-    return f"{entity.name}\n{entity.description[:EMBEDDED_CHARS]}"
-
-
-def relation_vector_text(relation: Relation) -> str:
-    """Return the text that an edge's vector stands for."""
-    return (
-        f"{relation.keywords[:EMBEDDED_CHARS]}\t{relation.source}\t{relation.target}\n"
-        f"{relation.description[:EMBEDDED_CHARS]}"
-    )
-
-
-def text_hash(text: str) -> str:
-    """Return the hash by which a vector is known to be that of `text`."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def _entity_reading_order(mention: EntityMention) -> tuple[str, str, int]:

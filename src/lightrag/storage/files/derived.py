@@ -6,28 +6,11 @@ again.
 
 from __future__ import annotations
 
-import hashlib
+from lightrag.storage.vector_texts import entity_vector_text as entity_text
+from lightrag.storage.vector_texts import relation_vector_text as relation_text
+from lightrag.storage.vector_texts import text_hash
 
-from lightrag.types import Entity, Relation
+__all__ = ["CHUNK_PREFIX", "ENTITY_PREFIX", "RELATION_PREFIX", "entity_text", "relation_text", "text_hash"]
 
-EMBEDDED_CHARS = 500
 CHUNK_PREFIX, ENTITY_PREFIX, RELATION_PREFIX = "c:", "e:", "r:"
 """Beginnings of keys in the namespace of stale things."""
-
-
-def text_hash(text: str) -> str:
-    """Return the hash by which a vector is known to be that of `text`."""
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def entity_text(entity: Entity) -> str:
-    """Return the text that a node's vector stands for."""
-    return f"{entity.name}\n{entity.description[:EMBEDDED_CHARS]}"
-
-
-def relation_text(relation: Relation) -> str:
-    """Return the text that an edge's vector stands for."""
-    return (
-        f"{relation.keywords[:EMBEDDED_CHARS]}\t{relation.source}\t{relation.target}\n"
-        f"{relation.description[:EMBEDDED_CHARS]}"
-    )
