@@ -71,6 +71,7 @@ async def test_a_failing_model_leaves_the_work_listed(storage: Storage) -> None:
     _, _, failure = await summarizer(storage, down).run_round()
     assert isinstance(failure, ModelUnreachable)
     assert "<SEP>" in (await storage.graph.get_entities(["Ada"]))["Ada"].description
+    assert await summarizer(storage, down).waiting() == 2
     listed, _, failure = await summarizer(storage, FakeChat(lambda request: "Well.")).run_round()
     assert (listed, failure) == (2, None)
     assert (await storage.graph.get_entities(["Ada"]))["Ada"].description == "Well."

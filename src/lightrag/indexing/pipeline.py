@@ -182,7 +182,7 @@ class Pipeline:
             chunks=progress.chunks,
             chunks_done=progress.chunks_done,
             vectors_waiting=self._tools.vectorizer.waiting,
-            summaries_waiting=0,
+            summaries_waiting=await self._summarizer.waiting() if self._summarizer else 0,
             paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
             slots=use.slots,
             slots_busy=use.busy,

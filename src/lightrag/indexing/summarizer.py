@@ -14,6 +14,7 @@ from lightrag.prompts import fill
 from lightrag.storage.contracts import Namespace, Storage, Touched
 from lightrag.storage.rows import pair_of_key
 
+COUNTED = 1000
 ROUND = 64
 """Summaries that are looked up, written and folded together."""
 
@@ -70,6 +71,12 @@ class Summarizer:
                 ),
             )
         return len(keys), stale, next((outcome for outcome in outcomes if not isinstance(outcome, str)), None)
+
+    async def waiting(self) -> int:
+        """Return how many summaries are listed; of entities and of relations, at most `COUNTED` each are counted."""
+        stale = self._storage.kv(Namespace.STALE)
+        kinds = (StaleKind.ENTITY_SUMMARY, StaleKind.RELATION_SUMMARY)
+        return sum([len(await stale.scan(prefix=f"{kind}:", limit=COUNTED)) for kind in kinds])
 
     async def _listed(self) -> list[StaleKey]:
         keys: list[StaleKey] = []
