@@ -1,0 +1,178 @@
+"""The control plane's database: opening it, keeping its schema current, and units of work."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from lightrag.errors import ConfigurationError, StorageError, StorageUnavailable
+from lightrag.tenancy.schema_version import HEAD, upgrade
+
+FILE_NAME = "control.sqlite3"
+_MIGRATION_LOCK = 0x6C69676874
+
+
+def now_seconds() -> int:
+    """Return the time in seconds since 1970."""
+    return int(time.time())
+
+
+def now_microseconds() -> int:
+    """Return the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def new_key() -> str:
+    """Return a key for a row: 128 random bits."""
+    return secrets.token_hex(16)
+
+
+def control_url(dsn: str | None, working_dir: Path) -> str:
+    """Return the SQLAlchemy URL of the control plane: the one given, or a SQLite file in the working directory.
+
+    `postgresql://`, `postgres://` and `sqlite://` get the asynchronous driver. Raises `ConfigurationError` for others.
+    """
+    if not dsn:
+        return f"sqlite+aiosqlite:///{working_dir.absolute() / FILE_NAME}"
+    try:
+        url = make_url(dsn)
+    except SQLAlchemyError:
+        # The text may hold a password: it is not repeated.
+        raise ConfigurationError("LIGHTRAG_CONTROL_DSN is not a database URL, as postgresql://user@host/name") from None
+    kind = url.drivername.split("+")[0]
+    drivers = {"postgres": "postgresql+asyncpg", "postgresql": "postgresql+asyncpg", "sqlite": "sqlite+aiosqlite"}
+    if kind not in drivers:
+        raise ConfigurationError(f"LIGHTRAG_CONTROL_DSN names '{kind}'; the control plane runs on sqlite or postgresql")
+    return url.set(drivername=drivers[kind]).render_as_string(hide_password=False)
+
+
+class ControlDatabase:
+    """One pool of connections to the control plane, shared by everything in a process."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is the embedded database."""
+        return self._url.startswith("sqlite")
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises `StorageError`."""
+        if self._engine is not None:
+            return
+        if self.is_sqlite:
+            path = make_url(self._url).database
+            if path:
+                await asyncio.to_thread(Path(path).parent.mkdir, parents=True, exist_ok=True)
+        engine = self._make_engine()
+        try:
+            async with _mapped_errors():
+                await self._migrate(engine)
+        except BaseException:
+            await engine.dispose()
+            raise
+        self._engine = engine
+
+    async def close(self) -> None:
+        """Close all connections."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    @contextlib.asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """Begin a unit of work that may write: committed at the end of the block, rolled back when it raises.
+
+        On SQLite it holds the write lock from its start, so that what it reads is what it changes. Keep it short:
+        no model call, no network inside. Raises `StorageUnavailable` where the database does not answer.
+        """
+        async with _mapped_errors(), AsyncSession(self._opened(), expire_on_commit=False) as session:
+            if self.is_sqlite:
+                await session.execute(text("BEGIN IMMEDIATE"))
+            try:
+                yield session
+                await session.commit()
+            except BaseException:
+                await session.rollback()
+                raise
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Begin a unit of work that only reads."""
+        async with _mapped_errors(), AsyncSession(self._opened(), expire_on_commit=False) as session:
+            if self.is_sqlite:
+                await session.execute(text("BEGIN"))
+            try:
+                yield session
+            finally:
+                await session.rollback()
+
+    def _opened(self) -> AsyncEngine:
+        if self._engine is None:
+            raise StorageUnavailable("The control plane's database is not open")
+        return self._engine
+
+    def _make_engine(self) -> AsyncEngine:
+        if not self.is_sqlite:
+            return create_async_engine(self._url, pool_size=5, max_overflow=15, pool_pre_ping=True)
+        engine = create_async_engine(self._url, pool_size=4, max_overflow=4)
+        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+        # Whether a transaction writes is said by `begin` and `read`, not by the driver's guess.
+        event.listen(engine.sync_engine, "begin", lambda _connection: None)
+        return engine
+
+    async def _migrate(self, engine: AsyncEngine) -> None:
+        async with engine.connect() as connection:
+            if await _version(connection) == HEAD:
+                return
+        async with engine.begin() as connection:
+            if self.is_sqlite:
+                await connection.execute(text("BEGIN IMMEDIATE"))
+            else:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            await connection.run_sync(upgrade)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # Autocommit in the driver: SQLAlchemy's transactions are begun by our own statements.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+async def _version(connection: AsyncConnection) -> str | None:
+    try:
+        return (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()
+    except DBAPIError:
+        await connection.rollback()
+        return None
+
+
+@contextlib.asynccontextmanager
+async def _mapped_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
+        raise StorageUnavailable(f"The control plane's database cannot be used: {_reason(error)}") from error
+    except DBAPIError as error:
+        raise StorageError(f"The control plane's database failed: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    # Only the driver's own words: SQLAlchemy's text repeats statement and values.
+    origin = getattr(error, "orig", None) or error
+    return str(origin).splitlines()[0] if str(origin) else type(origin).__name__
