@@ -35,6 +35,7 @@ from lightrag.retrieval import graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
 from lightrag.types import (
     Accepted,
+    ChunkingChoice,
     DocStatus,
     DocumentRecord,
     GraphView,
@@ -166,9 +167,18 @@ class Engine:
     # Documents
 
     async def add_texts(
-        self, items: Sequence[TextItem], *, track_id: str | None = None, on_conflict: OnConflict = "skip"
+        self,
+        items: Sequence[TextItem],
+        *,
+        track_id: str | None = None,
+        on_conflict: OnConflict = "skip",
+        chunking: ChunkingChoice | None = None,
     ) -> list[Accepted]:
-        """Accept texts durably and begin indexing. Raises `InvalidInput`; then none is accepted."""
+        """Accept texts durably and begin indexing. Raises `InvalidInput`; then none is accepted.
+
+        `chunking` is for all texts that do not bring their own; without either, the settings decide.
+        """
+        items = [dataclasses.replace(item, chunking=item.chunking or chunking) for item in items]
         accepted = await accept_texts(self._storage, items, track_id or new_track_id("insert"), on_conflict)
         self._pipeline.interrupt(item.record.id for item in accepted if item.outcome == "updated")
         return accepted
@@ -180,6 +190,7 @@ class Engine:
         track_id: str | None = None,
         tags: Mapping[str, TagValue] | None = None,
         on_conflict: OnConflict = "skip",
+        chunking: ChunkingChoice | None = None,
     ) -> Accepted:
         """Accept a file that lies in the input folder and begin indexing it."""
         path = resolve_inside(self._parts.info.input_dir, relative_path)
@@ -187,7 +198,8 @@ class Engine:
             raise NotFound(f"There is no file '{relative_path}' in the input folder")
         md5 = await file_md5(path)
         stat = path.stat()
-        item = FileItem(relative_path, stat.st_size, md5, tags or {}, file_stamp(stat.st_size, stat.st_mtime_ns))
+        stamp = file_stamp(stat.st_size, stat.st_mtime_ns)
+        item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, chunking)
         accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)
         self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
         return accepted

@@ -16,6 +16,11 @@ TagValue = str | int | float | bool | list[str]
 Mode = Literal["local", "global", "hybrid", "naive", "mix", "bypass"]
 MODES: tuple[Mode, ...] = ("local", "global", "hybrid", "naive", "mix", "bypass")
 
+ChunkingStrategy = Literal[
+    "content_defined", "fixed_token", "recursive_character", "semantic_vector", "paragraph_semantic", "custom"
+]
+BreakpointType = Literal["percentile", "standard_deviation", "interquartile", "gradient"]
+
 UNKNOWN_SOURCE = "unknown_source"
 """`file_path` of a document that was inserted without one."""
 
@@ -50,6 +55,29 @@ class ParsedDocument:
     title: str | None = None
     warnings: tuple[str, ...] = ()
     """What was left out or could not be read, in words for the document's report."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChunkingChoice:
+    """How a document is to be cut. Names are LightRAG's; what is None follows the settings of the strategy."""
+
+    strategy: ChunkingStrategy
+    chunk_token_size: int | None = None
+    chunk_overlap_token_size: int | None = None
+    """Not of `semantic_vector`, whose chunks share nothing."""
+    split_by_character: str | None = None
+    """`fixed_token` and `custom`: cut at this string first."""
+    split_by_character_only: bool | None = None
+    """Cut nowhere else; a piece that is too long is an error."""
+    separators: tuple[str, ...] | None = None
+    """`recursive_character`: where to cut, best first; the empty string cuts anywhere."""
+    breakpoint_threshold_type: BreakpointType | None = None
+    """`semantic_vector`: how the distance between sentences is chosen from which on a chunk ends."""
+    breakpoint_threshold_amount: float | None = None
+    buffer_size: int | None = None
+    """`semantic_vector`: neighbours on either side that are embedded with a sentence."""
+    drop_references: bool | None = None
+    """`paragraph_semantic`: leave out the list of references."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

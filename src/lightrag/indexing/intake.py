@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from lightrag.errors import InvalidInput
+from lightrag.indexing.chunking_record import asked_metadata
 from lightrag.indexing.full_text import md5_hex, store_head, store_parts
 from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.types import (
     UNKNOWN_SOURCE,
     Accepted,
+    ChunkingChoice,
     DocStatus,
     DocumentRecord,
     ParsedDocument,
@@ -39,6 +41,8 @@ class TextItem:
     file_path: str | None = None
     doc_id: str | None = None
     tags: Mapping[str, TagValue] = dataclasses.field(default_factory=dict)
+    chunking: ChunkingChoice | None = None
+    """How to cut it, complete; None where the caller did not ask for anything."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class FileItem:
     tags: Mapping[str, TagValue] = dataclasses.field(default_factory=dict)
     stamp: str = ""
     """Size and time of change, by which a later scan sees that nothing changed; see `file_stamp`."""
+    chunking: ChunkingChoice | None = None
+    """How to cut it, complete; None where the caller did not ask for anything."""
 
 
 def file_stamp(size: int, mtime_ns: int) -> str:
@@ -114,7 +120,10 @@ async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on
         if twin is not None and not twin.delete_requested and twin.id != doc_id:
             return Accepted("duplicate", twin, track_id)
     record = _fresh_record(existing.id if existing else doc_id, file_path, track_id, item.tags, existing).replace(
-        content_summary=summary_of(text), content_length=len(text), content_hash=content_hash
+        content_summary=summary_of(text),
+        content_length=len(text),
+        content_hash=content_hash,
+        metadata=asked_metadata(item.chunking, existing),
     )
     texts = tx.kv(Namespace.FULL_DOCS)
     await store_parts(texts, record.id, text)
@@ -149,7 +158,7 @@ async def accept_file(storage: Storage, item: FileItem, track_id: str, on_confli
             content_hash="",
             source_file=item.file_path,
             source_hash=item.md5,
-            metadata={STAMP: item.stamp} if item.stamp else {},
+            metadata=({STAMP: item.stamp} if item.stamp else {}) | asked_metadata(item.chunking, existing),
         )
         await tx.documents.put([record])
         return Accepted("updated" if existing else "accepted", record, track_id)
