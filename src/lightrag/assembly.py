@@ -132,6 +132,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
             verifier=Verifier(storage, fold),
             scan=scan,
             meter=models.meter,
+            embed=lambda texts: models.embedding.embed(texts, purpose="document"),
             probe=models.probe,
             backends=models.backends,
             release=release,

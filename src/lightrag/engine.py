@@ -27,7 +27,7 @@ from lightrag.indexing.pipeline import Pipeline
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.verify import Verifier, VerifyReport
-from lightrag.llm.contracts import ModelFacts, Role
+from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.probe import ModelProbe
 from lightrag.llm.routing import BackendReport
@@ -86,6 +86,8 @@ class EngineParts:
     verifier: Verifier
     scan: FolderScan
     meter: UsageMeter
+    embed: Callable[[Sequence[str]], Awaitable[FloatArray]]
+    """Embeds texts as documents."""
     probe: Callable[[], Awaitable[list[ModelProbe]]]
     """Asks every model for next to nothing."""
     backends: Callable[[], Sequence[BackendReport]]
@@ -330,6 +332,10 @@ class Engine:
     async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
         """Return what is found for a question, without an answer."""
         return await self._parts.asker.retrieve(question, param)
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        """Return the L2-normalised vectors of texts, shape (len(texts), dimension), as documents are embedded."""
+        return await self._parts.embed(texts)
 
     # The graph
 

@@ -244,6 +244,38 @@ class DocumentFilter:
         return not (self.doc_ids or self.file_paths or self.tags)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Generation:
+    """How the model is to write one answer; what is left open is the model's own."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    """Most tokens of the answer."""
+    json_object: bool = False
+    """Ask for a JSON object where the model's server can promise one."""
+    with_thinking: bool = False
+    """Let a streamed answer carry what the model thinks, as pieces of type `Thinking`."""
+
+
+class Thinking(str):
+    """A piece of a streamed answer that is what the model thinks and not its answer."""
+
+    __slots__ = ()
+
+
+@dataclasses.dataclass(slots=True)
+class Outcome:
+    """What is known of an answer beside its text. A streamed answer fills it in at its end."""
+
+    finish_reason: str = "stop"
+    """`stop`, `length` where the answer was cut off, or the server's own word."""
+    prompt_tokens: int | None = None
+    """As the model's server counted or the binding estimated them; None where no model was asked."""
+    completion_tokens: int | None = None
+    thinking: str = ""
+    """What the model thought, where an answer that is not streamed has it."""
+
+
 @dataclasses.dataclass(slots=True)
 class QueryParam:
     """How a query is to be answered. Field names and defaults are LightRAG's."""
@@ -267,6 +299,7 @@ class QueryParam:
     enable_rerank: bool = True
     include_references: bool = True
     filter: DocumentFilter = dataclasses.field(default_factory=DocumentFilter)
+    generation: Generation = Generation()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -333,6 +366,8 @@ class QueryResult:
     stream: AsyncIterator[str] | None = None
     llm_generated: bool = False
     """False where the text was quoted from the documents, canned, or is the context itself."""
+    outcome: Outcome = dataclasses.field(default_factory=Outcome)
+    """How the answer ended; complete when `text` is there or `stream` is at its end."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Literal
 
 from lightrag.errors import ConfigurationError
-from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, Message, Role
+from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, Message, Role, Usage
 from lightrag.prompts import fill
 from lightrag.retrieval.context import context_text
-from lightrag.types import QueryParam, QueryResult, RankedChunk, Retrieved
+from lightrag.types import Outcome, QueryParam, QueryResult, RankedChunk, Retrieved, Thinking
 
 NO_CONTEXT_ANSWER = "Sorry, I'm not able to provide an answer to that question.[no-context]"
 """What LightRAG's clients know as the sign that nothing was found."""
@@ -43,15 +43,8 @@ class AnswerWriter:
             return QueryResult(retrieved, text=context_text(retrieved))
         if self._model is None:
             return QueryResult(retrieved, text=await self._quote(question, retrieved.chunks))
-        request = ChatRequest(
-            messages=(
-                Message("system", system_prompt(param, retrieved)),
-                *history(param),
-                Message("user", question),
-            ),
-            role=Role.ANSWER,
-        )
-        return await self._ask(self._model, request, param, retrieved)
+        messages = (Message("system", system_prompt(param, retrieved)), *history(param), Message("user", question))
+        return await self._ask(self._model, messages, param, retrieved)
 
     async def talk(self, question: str, param: QueryParam) -> QueryResult:
         """Pass the question to the model as it is, with the conversation (mode `bypass`).
@@ -66,16 +59,28 @@ class AnswerWriter:
                 " another mode"
             )
         system = (Message("system", param.user_prompt),) if param.user_prompt else ()
-        request = ChatRequest(messages=(*system, *history(param), Message("user", question)), role=Role.ANSWER)
-        return await self._ask(self._model, request, param, Retrieved())
+        messages = (*system, *history(param), Message("user", question))
+        return await self._ask(self._model, messages, param, Retrieved())
 
     async def _ask(
-        self, model: ChatModel, request: ChatRequest, param: QueryParam, retrieved: Retrieved
+        self, model: ChatModel, messages: tuple[Message, ...], param: QueryParam, retrieved: Retrieved
     ) -> QueryResult:
+        wanted = param.generation
+        request = ChatRequest(
+            messages,
+            Role.ANSWER,
+            max_tokens=wanted.max_tokens,
+            temperature=wanted.temperature,
+            json_object=wanted.json_object,
+        )
+        outcome = Outcome()
         if param.stream:
-            return QueryResult(retrieved, stream=_pieces(model.stream(request)), llm_generated=True)
+            pieces = _pieces(model.stream(request), outcome, with_thinking=wanted.with_thinking)
+            return QueryResult(retrieved, stream=pieces, llm_generated=True, outcome=outcome)
         reply = await model.complete(request)
-        return QueryResult(retrieved, text=reply.text, llm_generated=True)
+        _note(outcome, reply.finish_reason, reply.usage)
+        outcome.thinking = reply.thinking
+        return QueryResult(retrieved, text=reply.text, llm_generated=True, outcome=outcome)
 
 
 def system_prompt(param: QueryParam, retrieved: Retrieved) -> str:
@@ -103,12 +108,23 @@ def history(param: QueryParam) -> tuple[Message, ...]:
     return tuple(said[-2 * param.history_turns :] if param.history_turns else said)
 
 
-async def _pieces(deltas: AsyncIterator[ChatDelta]) -> AsyncIterator[str]:
+async def _pieces(deltas: AsyncIterator[ChatDelta], outcome: Outcome, *, with_thinking: bool) -> AsyncIterator[str]:
     """Yield the texts of an answer that is being written; closing this closes the call."""
     try:
         async for delta in deltas:
+            if with_thinking and delta.thinking:
+                yield Thinking(delta.thinking)
             if delta.text:
                 yield delta.text
+            if delta.finish_reason is not None:
+                _note(outcome, delta.finish_reason, delta.usage)
     finally:
         if isinstance(deltas, AsyncGenerator):
             await deltas.aclose()
+
+
+def _note(outcome: Outcome, finish_reason: str, usage: Usage | None) -> None:
+    outcome.finish_reason = finish_reason
+    if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
+        # An answer from the cache was paid for by another call and has none.
+        outcome.prompt_tokens, outcome.completion_tokens = usage.prompt_tokens, usage.completion_tokens

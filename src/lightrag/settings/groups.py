@@ -85,6 +85,15 @@ class ServerSettings(Group):
     auto_scan: Annotated[bool, Option(("AUTO_SCAN_AT_STARTUP",), "--auto-scan-at-startup", is_switch=True)] = Field(
         False, description="scan the input folder for new files at start"
     )
+    simulated_model_name: Annotated[str, Option(("OLLAMA_EMULATING_MODEL_NAME",), "--simulated-model-name")] = Field(
+        "lightrag", min_length=1, description="name under which chat front ends see this server; may hold its tag"
+    )
+    simulated_model_tag: Annotated[str, Option(("OLLAMA_EMULATING_MODEL_TAG",), "--simulated-model-tag")] = Field(
+        "latest", min_length=1, description="tag of that name, where it has none"
+    )
+    simulated_model: Annotated[str, Option(("SIMULATED_MODEL_NAME",))] = Field(
+        "", description="the whole name with its tag, as LightRAG had it in early 2025; the other two beat it"
+    )
 
 
 class PathSettings(Group):
