@@ -7,6 +7,10 @@ class ServiceError(Exception):
     """Something that a user can read and act on."""
 
 
+class ConfigurationError(ServiceError):
+    """Settings that the service cannot start with."""
+
+
 class ModelLoadError(ServiceError):
     """A model's files are missing, damaged, or not for this backend."""
 
@@ -25,3 +29,40 @@ class ContextOverflow(ServiceError):
 
 class InvalidRequest(ServiceError):
     """A parameter that the service or the model cannot use."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ModelNotFound(ServiceError):
+    """No model is known by a name."""
+
+
+class TierUnavailable(ServiceError):
+    """A tier has no model, cannot load it, or lost it."""
+
+    def __init__(self, message: str, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after = retry_after
+
+
+class Overloaded(ServiceError):
+    """A tier's queue is full."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(ServiceError):
+    """A request took longer than it may."""
+
+
+class WorkerLost(ServiceError):
+    """A worker process ended while it had work."""
+
+
+class BackendFailure(ServiceError):
+    """A model failed at a request for a reason of its own."""
