@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from lightrag.errors import ConfigurationError, StorageError, StorageUnavailable
@@ -117,6 +117,8 @@ class ControlDatabase:
             try:
                 yield session
             finally:
+                # What was read stays readable after the block.
+                session.expunge_all()
                 await session.rollback()
 
     def _opened(self) -> AsyncEngine:
@@ -166,6 +168,9 @@ async def _version(connection: AsyncConnection) -> str | None:
 async def _mapped_errors() -> AsyncIterator[None]:
     try:
         yield
+    except IntegrityError:
+        # The caller knows which name was taken.
+        raise
     except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
         raise StorageUnavailable(f"The control plane's database cannot be used: {_reason(error)}") from error
     except DBAPIError as error:

@@ -1,0 +1,52 @@
+"""The control plane as one thing: what a process opens at its start and closes at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import Self
+
+from lightrag.settings import Settings
+from lightrag.tenancy.access import AccessControl
+from lightrag.tenancy.audit import AuditLog
+from lightrag.tenancy.database import ControlDatabase, control_url
+from lightrag.tenancy.directory import Directory
+from lightrag.tenancy.keyring import KeyRing, KeySource, load_keyring
+from lightrag.tenancy.vault import Vault
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ControlPlane:
+    """All parts that need no network."""
+
+    database: ControlDatabase
+    audit: AuditLog
+    directory: Directory
+    access: AccessControl
+    vault: Vault
+
+    @classmethod
+    def made_of(cls, database: ControlDatabase, keyring: KeyRing) -> Self:
+        """Return the parts on a database."""
+        audit = AuditLog(database)
+        return cls(
+            database, audit, Directory(database, audit), AccessControl(database, audit), Vault(database, keyring)
+        )
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self.database.close()
+
+
+async def open_control_plane(settings: Settings) -> ControlPlane:
+    """Open the control plane that the settings name, made where there is none.
+
+    Raises `ConfigurationError` for unusable keys or addresses, `StorageError` where the database fails.
+    """
+    tenancy, working_dir = settings.tenancy, settings.paths.working_dir
+    dsn = tenancy.control_dsn.get_secret_value() if tenancy.control_dsn else None
+    source = KeySource(tenancy.kek.get_secret_value() if tenancy.kek else None, tenancy.kek_file, tenancy.kek_command)
+    keyring = await asyncio.to_thread(load_keyring, source, working_dir)
+    database = ControlDatabase(control_url(dsn, working_dir))
+    await database.open()
+    return ControlPlane.made_of(database, keyring)

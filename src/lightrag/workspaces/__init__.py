@@ -1,0 +1,1 @@
+"""The pool of engines: one for each workspace that is in use."""
