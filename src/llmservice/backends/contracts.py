@@ -108,6 +108,10 @@ class Piece:
     finish_reason: FinishReason | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning: str = ""
+    """Thoughts that the model's template keeps apart from the answer."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """Deltas in OpenAI's form (`index`, `id`, `function`), where the engine reads the model's own call syntax."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
