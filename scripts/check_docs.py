@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that the documentation agrees with the code; `--write` brings the generated help in docs/cli.md up to date.
+"""Check that the documentation agrees with the code; `--write` brings the help in docs/cli.md and the lists of settings up to date.
 
 Checked: relative links and anchors, commands and their options, make targets, environment variables, REST paths and
 methods, that `.env.example` and docs/configuration.md name every setting, and that docs/cli.md holds the real help.
@@ -17,10 +17,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from settings_pages import with_settings
+
 ROOT = Path(__file__).resolve().parents[1]
 CLI_PAGE = ROOT / "docs" / "cli.md"
 SETTINGS_PAGES = (".env.example", "docs/configuration.md")
-PROGRAMS = ("lightrag", "lightrag-server")
+PROGRAMS = ("lightrag", "lightrag-server", "lightrag-gunicorn")
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
@@ -275,6 +277,10 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="bring the help in docs/cli.md up to date first")
     if parser.parse_args().write:
         CLI_PAGE.write_text(with_real_help(CLI_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        paths = [ROOT / name for name in SETTINGS_PAGES]
+        texts = with_settings(*[path.read_text(encoding="utf-8") for path in paths])
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text, encoding="utf-8")
     found = list(dict.fromkeys(problems()))
     for problem in found:
         print(problem)

@@ -122,8 +122,13 @@ def test_a_misspelt_variable_is_pointed_out(tmp_path: Path) -> None:
 
 
 def test_a_variable_of_lightrag_without_a_subject_here_is_pointed_out(tmp_path: Path) -> None:
-    assert load_settings([], {"RELATED_CHUNK_NUMBER": "5"}, tmp_path).warnings == (
-        "RELATED_CHUNK_NUMBER (environment) has no effect here",
+    environ = {"RELATED_CHUNK_NUMBER": "5", "MINERU_LANGUAGE": "en", "LIGHTRAG_PARSER": "*:native"}
+    write(tmp_path, ".env", "NEO4J_URI=neo4j://localhost\nPOSTGRES_HOST=localhost\nPOSTGRES_PORT=5432\n")
+    assert load_settings([], environ, tmp_path).warnings == (
+        "LIGHTRAG_PARSER, MINERU_LANGUAGE (environment) have no effect here: files are read by the built-in readers",
+        "RELATED_CHUNK_NUMBER (environment) has no effect here: "
+        "passages are ranked together with those that search finds",
+        "NEO4J_URI, POSTGRES_HOST, POSTGRES_PORT (.env) have no effect here: no storage that uses it is chosen",
     )
 
 
@@ -164,3 +169,55 @@ def test_an_unusable_secret_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings([], {"LIGHTRAG_API_KEY": "hidden", "PORT": "x"}, tmp_path)
     assert "hidden" not in str(caught.value)
+
+
+def test_an_option_of_lightrag_without_a_subject_here_is_accepted_and_pointed_out(tmp_path: Path) -> None:
+    settings = load_settings(["--namespace-prefix", "a", "--docling", "--port", "1001"], {}, tmp_path)
+    assert settings.server.port == 1001
+    assert settings.warnings == (
+        "--namespace-prefix has no effect here: workspaces keep data apart, see WORKSPACE",
+        "--docling has no effect here: files are read by the built-in readers",
+    )
+
+
+def test_a_misspelt_variable_in_the_file_is_pointed_out_whatever_it_begins_with(tmp_path: Path) -> None:
+    write(tmp_path, ".env", "MAX_ASNYC=8\nMY_OWN=1\n")
+    settings = load_settings([], {"WORKRES": "4"}, tmp_path)
+    assert settings.warnings == ("MAX_ASNYC (.env) is not known; did you mean MAX_ASYNC?",)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"), [(["--verbose"], True), (["--verbose", "True"], True), (["--verbose", "false"], False)]
+)
+def test_a_switch_may_have_a_value(tmp_path: Path, argv: list[str], expected: bool) -> None:
+    assert load_settings(argv, {"VERBOSE": "true"}, tmp_path).server.verbose is expected
+
+
+def test_parameters_of_the_model_server_are_options_too(tmp_path: Path) -> None:
+    argv = ["--openai-llm-temperature", "0.2", "--ollama-llm-num_ctx", "4096"]
+    environ = {"OPENAI_LLM_TEMPERATURE": "0.9", "LLM_BINDING": "openai"}
+    assert load_settings(argv, environ, tmp_path).llm.options == {"temperature": 0.2}
+    assert load_settings(argv, {"LLM_BINDING": "ollama"}, tmp_path).llm.options["num_ctx"] == 4096
+
+
+def test_names_that_lightrag_had_earlier_still_set_what_they_set(tmp_path: Path) -> None:
+    environ = {"MAX_EMBED_TOKENS": "512", "MAX_TOKEN_ENTITY_DESC": "700", "MAX_TOKEN_SUMMARY": "300", "MAX_ASYNC": "9"}
+    settings = load_settings([], environ, tmp_path)
+    assert settings.embedding.token_limit == 512
+    assert settings.query.max_entity_tokens == 700
+    assert settings.indexing.summary_length_recommended == 300
+    assert settings.llm.max_async == 9
+
+
+def test_who_names_one_storage_leaves_the_others_to_its_family(tmp_path: Path) -> None:
+    settings = load_settings([], {"LIGHTRAG_GRAPH_STORAGE": "NetworkXStorage"}, tmp_path)
+    assert settings.storage.graph == "NetworkXStorage"
+    assert (settings.storage.kv, settings.storage.vector, settings.storage.doc_status) == ("", "", "")
+
+
+def test_the_command_line_is_that_of_the_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        load_settings(["--help"], {}, tmp_path, program="lightrag-gunicorn")
+    text = capsys.readouterr().out
+    assert text.startswith("usage: lightrag-gunicorn")
+    assert "--workers" in text

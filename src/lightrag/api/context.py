@@ -22,5 +22,8 @@ class ServerContext:
     version: str
     engine: Engine | None = None
     """Set while the application runs."""
+    server_mode: str = "uvicorn"
+    """What runs this process: `uvicorn`, or `gunicorn` where there are several."""
+    workers: int = 1
     start_error: LightRAGError | None = None
     """Why the application could not start."""

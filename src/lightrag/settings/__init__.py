@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lightrag.settings.auth import Account, AuthSettings, auth_warnings
 from lightrag.settings.groups import (
     IndexingSettings,
     ParsingSettings,
@@ -19,9 +20,12 @@ from lightrag.settings.models import (
     LlmSettings,
 )
 from lightrag.settings.rerank import RerankSettings
+from lightrag.settings.tenancy import TenancySettings
 from lightrag.settings.vendors import VendorSettings
 
 __all__ = [
+    "Account",
+    "AuthSettings",
     "ChatBackend",
     "ChatModelSettings",
     "EmbeddingBackend",
@@ -36,6 +40,8 @@ __all__ = [
     "SettingLine",
     "Settings",
     "StorageSettings",
+    "TenancySettings",
     "VendorSettings",
+    "auth_warnings",
     "load_settings",
 ]

@@ -161,6 +161,8 @@ def auth_problems(auth: AuthSettings, server: ServerSettings) -> Iterator[str]:
             "TOKEN_SECRET is LightRAG's built-in one, which everybody knows: whoever reaches the server could sign "
             f"tokens. Make one with: {MAKE_SECRET}"
         )
+    if secret.startswith("ssh-") or "-----BEGIN" in secret:
+        yield f"TOKEN_SECRET is a key of another kind; it should be random text. Make one with: {MAKE_SECRET}"
     if auth.require and not auth.everyone and server.api_key is None:
         yield (
             "LIGHTRAG_REQUIRE_AUTH is set, but there are no credentials: set LIGHTRAG_API_KEY, or AUTH_ACCOUNTS and "
@@ -217,8 +219,8 @@ def _open_door(path: str) -> str:
         return "WHITELIST_PATHS opens /*: no request needs credentials"
     if path == "/api/*":
         return (
-            "WHITELIST_PATHS opens /api/* (LightRAG's default): whoever reaches this server can ask about the documents "
-            "over the Ollama routes without credentials. WHITELIST_PATHS=/health closes them."
+            "WHITELIST_PATHS opens /api/* (LightRAG's default): whoever reaches this server can ask about the "
+            "documents over the Ollama routes without credentials. WHITELIST_PATHS=/health closes them."
         )
     return f"WHITELIST_PATHS opens {path} to everybody"
 

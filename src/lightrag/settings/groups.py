@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from lightrag.settings.documents import ChunkingOptions, ScanOptions
 from lightrag.settings.options import Group, Option, Seconds, Secret, Words
 
 MIB = 1024 * 1024
@@ -30,7 +31,7 @@ class ServerSettings(Group):
     host: Annotated[str, Option(("HOST",), "--host")] = Field("0.0.0.0", description="address to listen on")  # noqa: S104
     port: Annotated[int, Option(("PORT",), "--port")] = Field(9621, ge=0, le=65535, description="port to listen on")
     workers: Annotated[Count, Option(("WORKERS",), "--workers")] = Field(
-        1, description="processes asked for; lightrag-server always serves with one"
+        2, description="processes of lightrag-gunicorn; lightrag-server always serves with one"
     )
     timeout: Annotated[Seconds, Option(("TIMEOUT",), "--timeout"), Field(gt=0)] = Field(
         150, description="seconds after which a question that is not streamed is given up; None for never"
@@ -82,6 +83,15 @@ class ServerSettings(Group):
     log_backup_count: Annotated[CountOrZero, Option(("LOG_BACKUP_COUNT",))] = Field(
         5, description="rotated log files that are kept"
     )
+    api_docs: Annotated[bool, Option(("ENABLE_API_DOCS",))] = Field(
+        True, description="serve the interactive documentation and openapi.json"
+    )
+    webui_title: Annotated[str | None, Option(("WEBUI_TITLE",))] = Field(
+        None, description="title that web front ends show, told by /health"
+    )
+    webui_description: Annotated[str | None, Option(("WEBUI_DESCRIPTION",))] = Field(
+        None, description="description that web front ends show, told by /health"
+    )
     auto_scan: Annotated[bool, Option(("AUTO_SCAN_AT_STARTUP",), "--auto-scan-at-startup", is_switch=True)] = Field(
         False, description="scan the input folder for new files at start"
     )
@@ -111,7 +121,7 @@ class PathSettings(Group):
 
 
 class StorageSettings(Group):
-    """Implementation names of the four kinds of storage."""
+    """Implementation names of the four kinds of storage; those that are not named follow from those that are."""
 
     kv: Annotated[str, Option(("LIGHTRAG_KV_STORAGE",), ini=("storage", "kv_storage"))] = Field(
         "SQLiteKVStorage", description="texts, chunks, extractions, model cache"
@@ -127,7 +137,7 @@ class StorageSettings(Group):
     )
 
 
-class IndexingSettings(Group):
+class IndexingSettings(ChunkingOptions, ScanOptions):
     """From documents to the graph."""
 
     extractor: Annotated[Literal["auto", "llm", "nlp"], Option(("LIGHTRAG_EXTRACTOR",))] = Field(
@@ -171,7 +181,7 @@ class IndexingSettings(Group):
         12000, description="most tokens in one summary call"
     )
     summary_length_recommended: Annotated[
-        Count, Option(("SUMMARY_LENGTH_RECOMMENDED",), "--summary-length-recommended")
+        Count, Option(("SUMMARY_LENGTH_RECOMMENDED", "MAX_TOKEN_SUMMARY"), "--summary-length-recommended")
     ] = Field(600, description="tokens that a summary should have")
     max_parallel_insert: Annotated[Count, Option(("MAX_PARALLEL_INSERT",))] = Field(
         3, description="documents that are parsed at the same time"
@@ -192,10 +202,10 @@ class QuerySettings(Group):
 
     top_k: Annotated[Count, Option(("TOP_K",), "--top-k")] = Field(40, description="entities or relations to retrieve")
     chunk_top_k: Annotated[Count, Option(("CHUNK_TOP_K",))] = Field(20, description="chunks to retrieve")
-    max_entity_tokens: Annotated[Count, Option(("MAX_ENTITY_TOKENS",))] = Field(
+    max_entity_tokens: Annotated[Count, Option(("MAX_ENTITY_TOKENS", "MAX_TOKEN_ENTITY_DESC"))] = Field(
         6000, description="tokens of entities in the context"
     )
-    max_relation_tokens: Annotated[Count, Option(("MAX_RELATION_TOKENS",))] = Field(
+    max_relation_tokens: Annotated[Count, Option(("MAX_RELATION_TOKENS", "MAX_TOKEN_RELATION_DESC"))] = Field(
         8000, description="tokens of relations in the context"
     )
     max_total_tokens: Annotated[Count, Option(("MAX_TOTAL_TOKENS",))] = Field(

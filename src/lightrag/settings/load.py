@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from pydantic import Field, SecretStr, ValidationError
 
 from lightrag.errors import ConfigurationError
+from lightrag.settings.auth import AuthSettings, auth_problems, strict_whitelist
 from lightrag.settings.backends import BackendOptions
-from lightrag.settings.commandline import read_command_line
+from lightrag.settings.commandline import SERVER, option_name, read_command_line
 from lightrag.settings.dialects import DIALECTS, parse_dialect_value
 from lightrag.settings.groups import (
     IndexingSettings,
@@ -22,21 +23,24 @@ from lightrag.settings.groups import (
     ServerSettings,
     StorageSettings,
 )
+from lightrag.settings.ignored import reason_to_ignore, unheeded_options, unheeded_variables
 from lightrag.settings.models import (
     ChatModelOptions,
     EmbeddingOptions,
     EmbeddingSettings,
     LlmSettings,
 )
-from lightrag.settings.options import Declared, Group, declared
+from lightrag.settings.options import Declared, Group, Option, declared
 from lightrag.settings.rerank import RerankSettings, resolve_rerank
 from lightrag.settings.resolve import resolve_embedding, resolve_llm
 from lightrag.settings.resolve_one import ModelContext
 from lightrag.settings.sources import Found, Sources, read_dotenv, read_ini
+from lightrag.settings.tenancy import TenancySettings
 from lightrag.settings.vendors import VendorSettings
 
 _GROUPS: Mapping[str, tuple[str, type[Group]]] = {
     "server": ("server", ServerSettings),
+    "auth": ("logins", AuthSettings),
     "paths": ("folders", PathSettings),
     "llm": ("language model", ChatModelOptions),
     "embedding": ("embedding model", EmbeddingOptions),
@@ -46,27 +50,14 @@ _GROUPS: Mapping[str, tuple[str, type[Group]]] = {
     "indexing": ("indexing", IndexingSettings),
     "query": ("questions", QuerySettings),
     "parsing": ("reading of files", ParsingSettings),
+    "tenancy": ("workspaces as tenants", TenancySettings),
 }
 _ROLES: Mapping[str, str] = {"extract": "EXTRACT_", "keyword": "KEYWORD_", "query": "QUERY_"}
-WITHOUT_EFFECT = frozenset(
-    {
-        "DOCUMENT_LOADING_ENGINE",
-        "EMBEDDING_TOKEN_LIMIT",
-        "KG_CHUNK_PICK_METHOD",
-        "MAX_EMBED_TOKENS",
-        "MAX_FILE_PATHS",
-        "MAX_SOURCE_IDS_PER_ENTITY",
-        "MAX_SOURCE_IDS_PER_RELATION",
-        "MAX_TOKEN_ENTITY_DESC",
-        "MAX_TOKEN_RELATION_DESC",
-        "MAX_TOKEN_SUMMARY",
-        "MAX_TOKEN_TEXT_CHUNK",
-        "RELATED_CHUNK_NUMBER",
-        "SOURCE_IDS_LIMIT_METHOD",
-    }
+_OUR_PREFIXES = (
+    *("LIGHTRAG_", "AUTH_", "LLM_", "EMBEDDING_", "RERANK_", "SUMMARY_", "EXTRACT_LLM_", "KEYWORD_LLM_", "QUERY_LLM_"),
+    *DIALECTS,
 )
-"""Variables of LightRAG whose subject does not exist here; who sets one is told."""
-_OUR_PREFIXES = ("LIGHTRAG_", "LLM_", "EMBEDDING_", "RERANK_", *DIALECTS)
+"""A variable that begins so is meant for this program, wherever it is set."""
 
 G = TypeVar("G", bound=Group)
 Options = TypeVar("Options", ChatModelOptions, EmbeddingOptions)
@@ -89,6 +80,7 @@ class Settings(Group):
     """Everything that can be configured, typed and checked."""
 
     server: ServerSettings
+    auth: AuthSettings
     paths: PathSettings
     llm: LlmSettings
     embedding: EmbeddingSettings
@@ -98,6 +90,7 @@ class Settings(Group):
     indexing: IndexingSettings
     query: QuerySettings
     parsing: ParsingSettings
+    tenancy: TenancySettings
     warnings: tuple[str, ...] = ()
     """What looks like a mistake but does not prevent a start."""
     origins: dict[str, str] = Field(default_factory=dict)
@@ -126,19 +119,24 @@ class Settings(Group):
 
 
 def load_settings(
-    argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    *,
+    program: str = SERVER,
 ) -> Settings:
     """Read the settings: command line > environment > `.env` > `config.ini` (storages) > defaults.
 
     `argv` is the command line without the program's name; None for a program with another command line.
     `environ` is usually `os.environ`. `.env` and `config.ini` are looked for in `cwd`, relative folders are
-    below it. Raises `ConfigurationError` naming every value that cannot be used.
+    below it; `program` is the name that the help shows. Raises `ConfigurationError` naming every value that cannot be
+    used.
     """
     environ = {} if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd
     titles = {title: list(declared(group)) for title, group in _GROUPS.values()}
     sources = Sources(
-        command_line={} if argv is None else read_command_line(argv, titles),
+        command_line={} if argv is None else read_command_line(argv, titles, program),
         environ=environ,
         dotenv=read_dotenv(cwd / ".env"),
         ini=read_ini(cwd / "config.ini"),
@@ -173,7 +171,9 @@ class _Loader:
         self._check_together(groups)
         if self._problems:
             raise ConfigurationError("\n".join(self._problems))
-        groups["paths"] = self._absolute(groups["paths"])
+        groups["paths"] = self._absolute(groups["paths"], groups["tenancy"])
+        groups["server"] = self._guarded(groups["server"], groups["auth"])
+        groups["storage"] = self._storages(groups["storage"])
         return Settings.model_validate(
             groups
             | {
@@ -218,7 +218,8 @@ class _Loader:
         dialects: dict[str, dict[str, Any]] = {}
         for prefix, options in DIALECTS.items():
             for option in options:
-                value = self._sources.variable(prefix + option.name.upper())
+                variable = prefix + option.name.upper()
+                value = self._sources.find(Option((variable,), option_name(prefix, option.name)))
                 if value is None:
                     continue
                 try:
@@ -230,13 +231,15 @@ class _Loader:
         return dialects
 
     def _check_together(self, groups: Mapping[str, Group]) -> None:
-        server, indexing = groups["server"], groups["indexing"]
+        server, indexing, auth = groups["server"], groups["indexing"], groups["auth"]
         assert isinstance(server, ServerSettings)
+        assert isinstance(auth, AuthSettings)
         assert isinstance(indexing, IndexingSettings)
         if indexing.chunk_overlap >= indexing.chunk_size:
             self._problems.append(
                 f"CHUNK_OVERLAP_SIZE ({indexing.chunk_overlap}) must be less than CHUNK_SIZE ({indexing.chunk_size})"
             )
+        self._problems.extend(auth_problems(auth, server))
         if server.ssl:
             files = {"--ssl-certfile": server.ssl_certfile, "--ssl-keyfile": server.ssl_keyfile}
             for name, path in files.items():
@@ -245,23 +248,41 @@ class _Loader:
                 elif not (self._cwd / path).is_file():
                     self._problems.append(f"{name}: there is no file {path}")
 
-    def _absolute(self, paths: Group) -> PathSettings:
+    def _guarded(self, server: Group, auth: Group) -> Group:
+        assert isinstance(server, ServerSettings)
+        assert isinstance(auth, AuthSettings)
+        open_paths = strict_whitelist(auth, server, is_given="server.whitelist_paths" in self._origins)
+        return server.model_copy(update={"whitelist_paths": tuple(open_paths)})
+
+    def _absolute(self, paths: Group, tenancy: Group) -> PathSettings:
         assert isinstance(paths, PathSettings)
+        assert isinstance(tenancy, TenancySettings)
+        workspace = paths.workspace if tenancy.default_workspace is None else tenancy.default_workspace
         return PathSettings(
             working_dir=(self._cwd / paths.working_dir.expanduser()).absolute(),
             input_dir=(self._cwd / paths.input_dir.expanduser()).absolute(),
-            workspace=paths.workspace,
+            workspace=workspace,
         )
+
+    def _storages(self, storage: Group) -> Group:
+        """Leave open which storages go with those that were named: the family of the latter decides."""
+        named = {field for field in type(storage).model_fields if f"storage.{field}" in self._origins}
+        if not named:
+            return storage
+        return storage.model_copy(update={field: "" for field in type(storage).model_fields if field not in named})
 
     def _warnings(self) -> Iterator[str]:
         known = set(_known_variables())
+        yield from unheeded_options(self._sources.command_line)
         for variables, place in ((self._sources.environ, "environment"), (self._sources.dotenv, ".env")):
-            for name in sorted(variables):
-                if name in WITHOUT_EFFECT and variables[name].strip():
-                    yield f"{name} ({place}) has no effect here"
-                    continue
-                if name.startswith(_OUR_PREFIXES) and name not in known and variables[name].strip():
-                    yield f"{name} ({place}) is not known{_did_you_mean(name, known)}"
+            unknown = [name for name in sorted(variables) if name not in known and variables[name].strip()]
+            yield from unheeded_variables(unknown, place)
+            for name in unknown:
+                near = _nearest(name, known)
+                # The file is written for this program; in the environment, names without our prefixes are anybody's.
+                is_ours = name.startswith(_OUR_PREFIXES) or (place == ".env" and near is not None)
+                if is_ours and reason_to_ignore(name) is None:
+                    yield f"{name} ({place}) is not known{f'; did you mean {near}?' if near else ''}"
         known_keys = {item.option.ini for _, group in _GROUPS.values() for item in declared(group)}
         for section, key in sorted(set(self._sources.ini) - {known for known in known_keys if known}):
             yield f"[{section}] {key} in config.ini is not used"
@@ -278,9 +299,9 @@ def _known_variables() -> Iterator[str]:
         yield from (prefix + option.name.upper() for option in options)
 
 
-def _did_you_mean(name: str, known: set[str]) -> str:
+def _nearest(name: str, known: set[str]) -> str | None:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f"; did you mean {near[0]}?" if near else ""
+    return near[0] if near else None
 
 
 def _problem(value: Found, is_secret: bool, message: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from lightrag.settings.backends import ChatBackendList, EmbeddingBackendList
-from lightrag.settings.options import Group, Option, Seconds, Secret
+from lightrag.settings.options import Group, Option, Seconds, Secret, none_from_word
 from lightrag.settings.vendors import (
     OLLAMA_HOST,
     OPENAI_HOST,
@@ -85,6 +85,11 @@ class EmbeddingOptions(Group):
     batch_num: Annotated[int, Option(("EMBEDDING_BATCH_NUM",))] = Field(
         32, ge=1, le=2048, description="texts in one call"
     )
+    token_limit: Annotated[
+        Annotated[int, Field(ge=16)] | None,
+        Option(("EMBEDDING_TOKEN_LIMIT", "MAX_EMBED_TOKENS")),
+        BeforeValidator(none_from_word),
+    ] = Field(None, description="tokens of a text beyond which it is cut for embedding; unset: nothing is cut")
     query_prefix: Annotated[str | None, Option(("EMBEDDING_QUERY_PREFIX",))] = Field(
         None, description="text put before questions, for models that want one; NO_PREFIX for none"
     )
@@ -151,6 +156,7 @@ class EmbeddingSettings(Group):
     max_async: int
     batch_num: int
     options: dict[str, Any]
+    token_limit: int | None = None
     query_prefix: str = ""
     document_prefix: str = ""
     api_version: str | None = None

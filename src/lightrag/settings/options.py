@@ -63,7 +63,8 @@ def declared(group: type[Group], role: str = "") -> Iterator[Declared]:
             yield Declared(field, option, info)
 
 
-def _none_from_word(value: Any) -> Any:
+def none_from_word(value: Any) -> Any:
+    """Return None for the words that mean it."""
     return None if isinstance(value, str) and value.strip().lower() in {"none", "null", ""} else value
 
 
@@ -82,8 +83,8 @@ def _words_from_text(value: Any) -> Any:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words_from_text)]
 """Comma-separated words, or a JSON list of strings."""
 
-Secret = Annotated[SecretStr | None, BeforeValidator(_none_from_word)]
+Secret = Annotated[SecretStr | None, BeforeValidator(none_from_word)]
 """A value that is masked wherever it is shown."""
 
-Seconds = Annotated[float | None, BeforeValidator(_none_from_word)]
+Seconds = Annotated[float | None, BeforeValidator(none_from_word)]
 """A duration; `None` for no limit."""

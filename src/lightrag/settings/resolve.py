@@ -96,7 +96,8 @@ def _embedding_backends(
         if binding == default.binding:
             embedding = default.model_copy(update={**given, "backends": ()})
         else:
-            carried = ("dim", "send_dim", "timeout", "max_async", "batch_num", "query_prefix", "document_prefix")
+            carried = ["dim", "send_dim", "timeout", "max_async", "batch_num", "token_limit"]
+            carried += ["query_prefix", "document_prefix"]
             other = {name: getattr(default, name) for name in carried} | given
             embedding = embedding_alone(EmbeddingOptions.model_validate(other), binding, context)
             embedding = embedding.model_copy(update={"model": entry.model} if entry.model else {})

@@ -44,6 +44,7 @@ def embedding_alone(
         timeout=said.timeout,
         max_async=said.max_async,
         batch_num=said.batch_num,
+        token_limit=said.token_limit,
         options=dict(context.dialects.get("OLLAMA_EMBEDDING_", {})) if dialect == "ollama" else {},
         query_prefix=_prefix(said.query_prefix),
         document_prefix=_prefix(said.document_prefix),

@@ -20,7 +20,7 @@ from lightrag.storage.contracts import Storage
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StorageNames:
-    """The names of the four kinds, as users write them."""
+    """The names of the four kinds, as users write them; an empty one follows from the others."""
 
     kv: str = "SQLiteKVStorage"
     vector: str = "SQLiteVectorStorage"
@@ -28,7 +28,7 @@ class StorageNames:
     doc_status: str = "SQLiteDocStatusStorage"
 
     def __str__(self) -> str:
-        return ", ".join(dataclasses.astuple(self))
+        return ", ".join(filter(None, dataclasses.astuple(self)))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,13 +70,14 @@ _WORKSPACE = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 def find_family(names: StorageNames, families: Sequence[StorageFamily] = FAMILIES) -> StorageFamily:
     """Return the family of four names; raises `ConfigurationError` for an unknown name or a mixture."""
-    for kind, name in dataclasses.asdict(names).items():
+    named = {kind: name for kind, name in dataclasses.asdict(names).items() if name}
+    for kind, name in named.items():
         if not any(getattr(family.names, kind) == name for family in families):
             known = ", ".join(getattr(family.names, kind) for family in families)
             setting = f"LIGHTRAG_{kind.upper()}_STORAGE"
             raise ConfigurationError(f"{setting}={name}: there is no such storage; known: {known}")
     for family in families:
-        if family.names == names:
+        if all(getattr(family.names, kind) == name for kind, name in named.items()):
             return family
     choices = "; ".join(str(family.names) for family in families)
     raise ConfigurationError(f"storages that do not work together: {names}; choose together: {choices}")
