@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.documents.limits import ParseLimits
@@ -15,7 +16,9 @@ from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.engine import Engine, EngineInfo, EngineParts
 from lightrag.errors import ConfigurationError
-from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
+from lightrag.indexing.chunking_custom import ChunkingFunction
+from lightrag.indexing.chunking_recursive import SEPARATORS
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import Extractor
@@ -40,14 +43,24 @@ from lightrag.storage.contracts import Storage
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.text.sentences import sentences
 from lightrag.text.tokens import Tokenizer, load_tokenizer
-from lightrag.types import Chunk, DocumentRecord, ParsedDocument
+from lightrag.types import Chunk, ChunkingStrategy, DocumentRecord, ParsedDocument
 
 WORDS_PER_TOKEN = 0.75
+ModelsOpener = Callable[[Settings, Storage, Manifest | None], Awaitable[Models]]
 
 
-async def open_engine(settings: Settings, workspace: str | None = None) -> Engine:
+async def open_engine(
+    settings: Settings,
+    workspace: str | None = None,
+    *,
+    chunking_function: ChunkingFunction | None = None,
+    tokenizer: Tokenizer | None = None,
+    models: ModelsOpener = open_models,
+) -> Engine:
     """Return the engine of a workspace (None: the configured default), not started.
 
+    `chunking_function` cuts the documents of which nobody says anything else. `tokenizer` counts in place of the
+    packaged one. `models` opens the models, by default those that the settings name.
     Raises `ConfigurationError` where the settings contradict each other, `StorageError` where the stores fail.
     """
     name = settings.paths.workspace if workspace is None else workspace
@@ -64,15 +77,23 @@ async def open_engine(settings: Settings, workspace: str | None = None) -> Engin
     await storage.open()
     try:
         recorded = await read_manifest(storage)
-        models = await open_models(settings, storage, recorded)
-        return _engine(settings, name, storage, models)
+        opened = await models(settings, storage, recorded)
+        return _engine(settings, name, storage, opened, tokenizer or load_tokenizer(), chunking_function)
     except BaseException:
         await storage.close()
         raise
 
 
-def _engine(settings: Settings, workspace: str, storage: Storage, models: Models) -> Engine:
-    tokenizer = load_tokenizer()
+def _engine(
+    settings: Settings,
+    workspace: str,
+    storage: Storage,
+    models: Models,
+    tokenizer: Tokenizer,
+    chunking_function: ChunkingFunction | None = None,
+) -> Engine:
+    rules = _chunking_rules(settings, "custom" if chunking_function else settings.indexing.chunking)
+    chunkers = Chunkers(tokenizer, sentences, models.embedding, rules, chunking_function)
     extractor = _extractor(settings, models)
     fold = Folder(_fold_rules(settings), summarises=Role.SUMMARY in models.chat)
     input_dir = settings.paths.input_dir / workspace if workspace else settings.paths.input_dir
@@ -94,7 +115,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
     tools = JobTools(
         storage=storage,
         commits=commits,
-        chunker=Chunker(tokenizer, sentences, settings.indexing.chunk_size, settings.indexing.chunk_overlap),
+        chunkers=chunkers,
         extractor=extractor,
         vectorizer=vectorizer,
         fold=fold,
@@ -131,6 +152,7 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
             asker=_retriever(settings, storage, models, tokenizer, fold.rules),
             verifier=Verifier(storage, fold),
             scan=scan,
+            chunkers=chunkers,
             meter=models.meter,
             embed=lambda texts: models.embedding.embed(texts, purpose="document"),
             probe=models.probe,
@@ -138,6 +160,37 @@ def _engine(settings: Settings, workspace: str, storage: Storage, models: Models
             release=release,
         )
     )
+
+
+def _chunking_rules(settings: Settings, strategy: ChunkingStrategy) -> ChunkingRules:
+    said = settings.indexing
+    size, overlap = said.chunk_size, said.chunk_overlap
+    choices = standard_choices(size, overlap)
+
+    def change(name: ChunkingStrategy, own_size: int | None, own_overlap: int | None, **changes: Any) -> None:
+        changes["chunk_token_size"] = size if own_size is None else own_size
+        if name != "semantic_vector":
+            changes["chunk_overlap_token_size"] = overlap if own_overlap is None else own_overlap
+        choices[name] = dataclasses.replace(choices[name], **changes)
+
+    change(
+        "fixed_token",
+        said.f_size,
+        said.f_overlap,
+        split_by_character=said.f_split_by_character,
+        split_by_character_only=said.f_split_by_character_only,
+    )
+    change("recursive_character", said.r_size, said.r_overlap, separators=said.r_separators or SEPARATORS)
+    change(
+        "semantic_vector",
+        said.v_size,
+        None,
+        breakpoint_threshold_type=said.v_threshold_type,
+        breakpoint_threshold_amount=said.v_threshold_amount,
+        buffer_size=said.v_buffer_size,
+    )
+    change("paragraph_semantic", said.p_size, said.p_overlap, drop_references=said.p_drop_references)
+    return ChunkingRules(strategy, choices, said.v_sentence_pattern)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from typing import Protocol, Self
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
+from lightrag.indexing.chunkers import Chunkers
+from lightrag.indexing.chunking_record import retried_metadata
 from lightrag.indexing.full_text import read_text
 from lightrag.indexing.intake import (
     FileItem,
@@ -85,6 +87,7 @@ class EngineParts:
     asker: Asker
     verifier: Verifier
     scan: FolderScan
+    chunkers: Chunkers
     meter: UsageMeter
     embed: Callable[[Sequence[str]], Awaitable[FloatArray]]
     """Embeds texts as documents."""
@@ -180,7 +183,7 @@ class Engine:
 
         `chunking` is for all texts that do not bring their own; without either, the settings decide.
         """
-        items = [dataclasses.replace(item, chunking=item.chunking or chunking) for item in items]
+        items = [dataclasses.replace(item, chunking=self._resolved(item.chunking or chunking)) for item in items]
         accepted = await accept_texts(self._storage, items, track_id or new_track_id("insert"), on_conflict)
         self._pipeline.interrupt(item.record.id for item in accepted if item.outcome == "updated")
         return accepted
@@ -195,16 +198,24 @@ class Engine:
         chunking: ChunkingChoice | None = None,
     ) -> Accepted:
         """Accept a file that lies in the input folder and begin indexing it."""
+        choice = self._resolved(chunking)
         path = resolve_inside(self._parts.info.input_dir, relative_path)
         if not path.is_file():
             raise NotFound(f"There is no file '{relative_path}' in the input folder")
         md5 = await file_md5(path)
         stat = path.stat()
         stamp = file_stamp(stat.st_size, stat.st_mtime_ns)
-        item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, chunking)
+        item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, choice)
         accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)
         self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
         return accepted
+
+    def _resolved(self, choice: ChunkingChoice | None) -> ChunkingChoice | None:
+        return None if choice is None else self._parts.chunkers.resolve(choice)
+
+    def check_chunking(self, choice: ChunkingChoice) -> None:
+        """Raise `InvalidInput` where documents cannot be cut like this."""
+        self._parts.chunkers.resolve(choice)
 
     async def scan(self) -> str:
         """Look for new and changed files in the input folder, in the background; return the track id."""
@@ -304,7 +315,12 @@ class Engine:
             )
             rows = [row for row in rows if not row.metadata.get("is_duplicate")]
             await self._storage.documents.put(
-                [row.replace(status=DocStatus.PENDING, updated_at=now_iso(), error_msg=None) for row in rows]
+                [
+                    row.replace(
+                        status=DocStatus.PENDING, updated_at=now_iso(), error_msg=None, metadata=retried_metadata(row)
+                    )
+                    for row in rows
+                ]
             )
             if not rows or total <= RETRIED_AT_ONCE:
                 break

@@ -30,6 +30,20 @@ class UnreadableDocument(InvalidInput):
     """The file is damaged, encrypted, empty, or not what its name says."""
 
 
+class ChunkTokenLimitExceededError(InvalidInput, ValueError):
+    """A piece that must not be cut further is longer than a chunk may be. The name is LightRAG's."""
+
+    def __init__(self, chunk_tokens: int, chunk_token_limit: int, chunk_preview: str | None = None) -> None:
+        preview = (chunk_preview or "").strip()[:80]
+        super().__init__(
+            f"Chunk token length {chunk_tokens} exceeds chunk_token_size {chunk_token_limit}; raise chunk_token_size "
+            "or leave out split_by_character_only." + (f" Preview: '{preview}'" if preview else "")
+        )
+        self.chunk_tokens = chunk_tokens
+        self.chunk_token_limit = chunk_token_limit
+        self.chunk_preview = preview or None
+
+
 class NotFound(LightRAGError):
     """The named thing does not exist in this workspace."""
 

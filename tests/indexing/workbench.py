@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lightrag.errors import ModelError
-from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
@@ -48,6 +48,16 @@ class WordCounter:
         words = [match.span() for match in re.finditer(r"\S+\s*", text)]
         groups = [words[at : at + size] for at in range(0, len(words), size)]
         return [Window(group[0][0], group[-1][1], len(group)) for group in groups]
+
+    def offsets(self, text: str) -> list[int]:
+        starts = [match.start() for match in re.finditer(r"\S+\s*", text)]
+        return [*starts, len(text)] if starts else [len(text)]
+
+    def encode(self, text: str) -> list[int]:
+        return [hash(word) for word in text.split()]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        raise AssertionError("words are not made of numbers")
 
 
 def lines(text: str) -> list[tuple[int, int]]:
@@ -130,7 +140,7 @@ def make_workbench(
     tools = JobTools(
         storage=storage,
         commits=commits,
-        chunker=Chunker(WordCounter(), lines, size=chunk_size, overlap=0),
+        chunkers=Chunkers(WordCounter(), lines, embedding, ChunkingRules(choices=standard_choices(chunk_size, 0))),
         extractor=extractor,
         vectorizer=Vectorizer(storage, commits, embedding, batch=16, parallel=2),
         fold=fold,

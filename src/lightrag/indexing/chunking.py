@@ -8,42 +8,17 @@ their extractions. Cutting is a pure function of the text: an updated document i
 
 from __future__ import annotations
 
-import bisect
 import dataclasses
-import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
 from lightrag.errors import ConfigurationError
+from lightrag.indexing.chunking_spans import ChunkMaker, Span, TokenCounter
 from lightrag.types import Chunk, PageSpan
 
 BLOCK_CHARS = 1 << 18
 SOFT_SHARE = 0.8
 """From this share of the budget on, a sentence end may end the chunk."""
-
-
-class TokenSpan(Protocol):
-    """Characters [start, end) of a text and how many tokens they are."""
-
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def tokens(self) -> int: ...
-
-
-class TokenCounter(Protocol):
-    """The part of a tokenizer that cutting needs."""
-
-    def count(self, text: str) -> int:
-        """Return the number of tokens."""
-        ...
-
-    def windows(self, text: str, size: int) -> Sequence[TokenSpan]:
-        """Cut a text into windows of at most `size` tokens at whole characters."""
-        ...
 
 
 SentenceCutter = Callable[[str], list[tuple[int, int]]]
@@ -119,10 +94,7 @@ class Cutting:
 
     def __init__(self, chunker: Chunker, doc_id: str, file_path: str, pages: Sequence[PageSpan]) -> None:
         self._chunker = chunker
-        self._doc_id = doc_id
-        self._file_path = file_path
-        self._pages = pages
-        self._page_starts = [page.start for page in pages]
+        self._maker = ChunkMaker(doc_id, file_path, pages)
         self._text = ""
         self._offset = 0
         """Where in the document `_text` begins."""
@@ -131,8 +103,6 @@ class Cutting:
         self._sentence_end = 0
         self._units: list[_Unit] = []
         self._tokens = 0
-        self._order = 0
-        self._repeats: dict[str, int] = {}
 
     def feed(self, piece: str, *, is_last: bool = False) -> list[Chunk]:
         """Take the next piece of the text; return the chunks that are complete."""
@@ -176,23 +146,8 @@ class Cutting:
 
     def _chunk(self, units: Sequence[_Unit]) -> Chunk:
         start, end = units[0].start, units[-1].end
-        content = self._text[start - self._offset : end - self._offset]
-        key = chunk_id(self._doc_id, content)
-        number = self._repeats.get(key, 0)
-        self._repeats[key] = number + 1
-        self._order += 1
-        return Chunk(
-            id=chunk_id(self._doc_id, content, number) if number else key,
-            doc_id=self._doc_id,
-            order=self._order - 1,
-            content=content,
-            tokens=sum(unit.tokens for unit in units),
-            start=start,
-            end=end,
-            file_path=self._file_path,
-            page_start=_page_at(self._pages, self._page_starts, start),
-            page_end=_page_at(self._pages, self._page_starts, end - 1),
-        )
+        span = Span(start, end, sum(unit.tokens for unit in units))
+        return self._maker.make(span, self._text[start - self._offset : end - self._offset])
 
     def _forget(self) -> None:
         needed = min(self._next, self._sentence_end, *(unit.start for unit in self._units[:1]))
@@ -210,15 +165,3 @@ def _block_end(text: str, start: int) -> int:
         if found >= 0:
             return found + len(gap)
     return least
-
-
-def chunk_id(doc_id: str, content: str, repeat: int = 0) -> str:
-    """Return the id of a chunk: it names the document and the text, not the position."""
-    suffix = f"\n{repeat}" if repeat else ""
-    digest = hashlib.md5(f"{doc_id}\n{content}{suffix}".encode("utf-8", "surrogatepass"), usedforsecurity=False)
-    return f"chunk-{digest.hexdigest()}"
-
-
-def _page_at(pages: Sequence[PageSpan], starts: Sequence[int], position: int) -> int | None:
-    index = bisect.bisect_right(starts, position) - 1
-    return pages[index].page if index >= 0 else None

@@ -25,7 +25,7 @@ def choice_from_row(row: Any) -> ChunkingChoice | None:
     """Return a choice as it was kept; None where the row is not one of ours."""
     if not isinstance(row, dict) or "strategy" not in row:
         return None
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
     return ChunkingChoice(**{name: value for name, value in fields.items() if name in _FIELDS})
 
 
@@ -46,3 +46,12 @@ def asked_metadata(asked: ChunkingChoice | None, existing: DocumentRecord | None
 def used_metadata(choice: ChunkingChoice) -> dict[str, Any]:
     """Return the metadata of a document that is cut by the settings."""
     return {KEY: row_of(choice)}
+
+
+def retried_metadata(record: DocumentRecord) -> dict[str, Any]:
+    """Return the metadata of a document that is begun again: what followed from the settings follows them anew."""
+    metadata = dict(record.metadata)
+    row = metadata.get(KEY)
+    if isinstance(row, dict) and not row.get(ASKED):
+        del metadata[KEY]
+    return metadata

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound, UnusableAnswer
-from lightrag.indexing.chunking import Chunker
+from lightrag.indexing.chunkers import Chunkers
+from lightrag.indexing.chunking_record import choice_of, used_metadata
 from lightrag.indexing.contributions import (
     ExtractedChunk,
     Folder,
@@ -38,7 +39,7 @@ from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.rows import chunk_of_row, key_of_pair
-from lightrag.types import Chunk, DocStatus, DocumentRecord, Extraction, ParsedDocument
+from lightrag.types import Chunk, ChunkingChoice, DocStatus, DocumentRecord, Extraction, ParsedDocument
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ class JobTools:
 
     storage: Storage
     commits: GroupCommit
-    chunker: Chunker
+    chunkers: Chunkers
     extractor: Extractor
     vectorizer: Vectorizer
     fold: Folder
@@ -117,8 +118,12 @@ class DocumentJob:
         begun_before = bool(self._record.chunks_list)
         self._tools.gate.opening += 1
         try:
+            chosen = choice_of(self._record)
+            choice = chosen or self._tools.chunkers.default
             self._opening = {"status": DocStatus.PROCESSING, "error_msg": None, "failed_chunks": ()}
-            chunks = await self._chunk(created)
+            if chosen is None:
+                self._opening["metadata"] = {**self._record.metadata, **used_metadata(choice)}
+            chunks = await self._chunk(choice, created)
         finally:
             self._tools.gate.opening -= 1
         self._tools.progress.chunks += len(chunks)
@@ -129,19 +134,24 @@ class DocumentJob:
             await ticket.wait()
         await self._finish(chunks, failures)
 
-    async def _chunk(self, created: int) -> list[Chunk]:
+    async def _chunk(self, choice: ChunkingChoice, created: int) -> list[Chunk]:
         """Cut the text and place its chunks; return them, without their contents where there are many.
 
-        A large text comes in pieces and is never held as a whole.
+        A large text comes in pieces, and is held as a whole only where it is cut in another way than by its content.
         """
         head = await self._text()
         texts, doc_id = self._tools.storage.kv(Namespace.FULL_DOCS), self._record.id
-        cutting = self._tools.chunker.begin(doc_id, file_path=self._record.file_path, pages=head.pages)
         old = frozenset(self._record.chunks_list)
         placed: list[Chunk] = []
-        async for piece in read_pieces(texts, doc_id, head):
-            placed += await self._place(await asyncio.to_thread(cutting.feed, piece), old, created)
-        placed += await self._place(await asyncio.to_thread(cutting.feed, "", is_last=True), old, created)
+        cut = self._tools.chunkers.cut(
+            choice,
+            read_pieces(texts, doc_id, head),
+            doc_id=doc_id,
+            file_path=self._record.file_path,
+            pages=head.pages,
+        )
+        async for chunks in cut:
+            placed += await self._place(chunks, old, created)
         await self._remove_others(placed)
         return placed
 
