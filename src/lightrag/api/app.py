@@ -11,7 +11,8 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from lightrag.api.auth import KeyGuard
+from lightrag.api.auth import NEW_TOKEN, AccessGuard
+from lightrag.api.auth_access import Access
 from lightrag.api.body_limit import BodyLimit
 from lightrag.api.context import ServerContext
 from lightrag.api.errors import install_error_handlers
@@ -19,7 +20,7 @@ from lightrag.api.health_report import server_version
 from lightrag.api.metrics import Metrics
 from lightrag.api.middleware import REQUEST_ID, RequestRecorder, RootPath
 from lightrag.api.offline_docs import install_docs
-from lightrag.api.routers import documents, graph, health, query, texts, uploads
+from lightrag.api.routers import auth, documents, graph, health, query, texts, uploads
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
 
@@ -38,6 +39,7 @@ _TAGS = [
     {"name": "documents", "description": "Take in, list, follow, update and delete documents."},
     {"name": "query", "description": "Ask questions about the documents."},
     {"name": "graph", "description": "Look at entities and relations."},
+    {"name": "auth", "description": "Log in, and ask whether that is needed."},
     {"name": "health", "description": "State and metrics of the server."},
 ]
 
@@ -47,7 +49,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
 
     `open_engine` makes the engine, `lightrag.assembly.open_engine` unless told.
     """
-    server = ServerContext(settings, Metrics(), server_version())
+    server = ServerContext(settings, Metrics(), server_version(), Access(settings))
     app = FastAPI(
         title="LightRAG Server",
         description=_DESCRIPTION,
@@ -62,6 +64,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     install_error_handlers(app)
     install_docs(app)
     app.include_router(health.router)
+    app.include_router(auth.router)
     app.include_router(uploads.router)
     app.include_router(texts.router)
     app.include_router(documents.router)
@@ -72,19 +75,20 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
 
 def _middleware(server: ServerContext) -> list[Middleware]:
     settings = server.settings.server
-    key = settings.api_key.get_secret_value() if settings.api_key else None
+    origins = list(settings.cors_origins)
     return [
         Middleware(RootPath, root_path=settings.root_path),
         Middleware(RequestRecorder, metrics=server.metrics),
         Middleware(
             CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_credentials=True,
+            allow_origins=origins,
+            # Starlette would grant cookies to every site by repeating its name; browsers refuse them with `*`.
+            allow_credentials="*" not in origins,
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=[REQUEST_ID],
+            expose_headers=[REQUEST_ID, NEW_TOKEN, "Retry-After"],
         ),
-        Middleware(KeyGuard, api_key=key, whitelist=settings.whitelist_paths),
+        Middleware(AccessGuard, access=server.access, whitelist=settings.whitelist_paths),
         Middleware(BodyLimit, settings=settings),
     ]
 
@@ -98,6 +102,7 @@ def _lifespan(
         try:
             engine = await open_engine(settings, settings.paths.workspace)
             await engine.start()
+            await server.access.start(settings.paths.working_dir)
         except LightRAGError as error:
             server.start_error = error
             raise

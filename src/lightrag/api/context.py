@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from lightrag.api.auth_access import Access
 from lightrag.api.metrics import Metrics
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
@@ -20,6 +21,7 @@ class ServerContext:
     settings: Settings
     metrics: Metrics
     version: str
+    access: Access
     engine: Engine | None = None
     """Set while the application runs."""
     server_mode: str = "uvicorn"

@@ -34,7 +34,7 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
     pipeline = await engine.pipeline_status()
     report: dict[str, Any] = {
         "status": "healthy",
-        "auth_mode": "disabled" if settings.server.api_key is None else "enabled",
+        "auth_mode": "enabled" if server.access.is_closed else "disabled",
         "core_version": server.version,
         "api_version": API_VERSION,
         "webui_available": False,

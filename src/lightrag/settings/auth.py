@@ -54,6 +54,7 @@ def parse_accounts(value: Any) -> Any:
 
 
 def _entries(text: str) -> list[str]:
+    entries: list[str]
     if text.lstrip().startswith("["):
         try:
             entries = json.loads(text)

@@ -10,10 +10,12 @@ Responses = dict[int | str, dict[str, Any]]
 
 _EXAMPLES: dict[int, tuple[str, str]] = {
     400: ("The request cannot be carried out as it is", "Filename cannot be empty"),
+    401: ("The token is missing, wrong or expired", "No credentials provided. Please login."),
     403: ("The API key is missing or wrong", "API Key required"),
     404: ("There is no such thing", "Document doc-1 not found"),
     409: ("The request contradicts the present state", "Documents are being deleted; try again when that is done"),
     413: ("The request is too large", "File too large. Maximum size: 100.0MB, uploaded: 120.0MB"),
+    429: ("Too many failed logins", "Too many failed login attempts. Please try again later."),
     502: ("The model server refused or gave no usable answer", "The model server refused the API key"),
     503: ("A store or model server does not answer", "The model server cannot be reached"),
     504: ("The request took too long", "The request was not done within 150 s and was given up"),
@@ -21,12 +23,12 @@ _EXAMPLES: dict[int, tuple[str, str]] = {
 
 
 def errors(*codes: int) -> Responses:
-    """Return the OpenAPI description of error responses."""
+    """Return the OpenAPI description of error responses; what can lack a key (403) can lack a token (401)."""
     return {
         code: {
             "model": ErrorBody,
             "description": _EXAMPLES[code][0],
             "content": {"application/json": {"example": {"detail": _EXAMPLES[code][1]}}},
         }
-        for code in codes
+        for code in sorted({401, *codes} if 403 in codes else codes)
     }
