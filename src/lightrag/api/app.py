@@ -16,11 +16,12 @@ from lightrag.api.auth_access import Access
 from lightrag.api.body_limit import BodyLimit
 from lightrag.api.context import ServerContext
 from lightrag.api.errors import install_error_handlers
+from lightrag.api.faces.errors import FaceErrors, install_face_errors
 from lightrag.api.health_report import server_version
 from lightrag.api.metrics import Metrics
 from lightrag.api.middleware import REQUEST_ID, RequestRecorder, RootPath
 from lightrag.api.offline_docs import install_docs
-from lightrag.api.routers import auth, documents, graph, health, query, texts, uploads
+from lightrag.api.routers import auth, documents, graph, health, ollama, openai_face, query, texts, uploads
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
 
@@ -40,6 +41,8 @@ _TAGS = [
     {"name": "query", "description": "Ask questions about the documents."},
     {"name": "graph", "description": "Look at entities and relations."},
     {"name": "auth", "description": "Log in, and ask whether that is needed."},
+    {"name": "ollama", "description": "The documents as a model of an Ollama server."},
+    {"name": "openai", "description": "The documents as models of OpenAI's chat dialect."},
     {"name": "health", "description": "State and metrics of the server."},
 ]
 
@@ -62,6 +65,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     )
     app.state.server = server
     install_error_handlers(app)
+    install_face_errors(app)
     install_docs(app)
     app.include_router(health.router)
     app.include_router(auth.router)
@@ -70,6 +74,8 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(documents.router)
     app.include_router(query.router)
     app.include_router(graph.router)
+    app.include_router(ollama.router)
+    app.include_router(openai_face.router)
     return app
 
 
@@ -88,6 +94,7 @@ def _middleware(server: ServerContext) -> list[Middleware]:
             allow_headers=["*"],
             expose_headers=[REQUEST_ID, NEW_TOKEN, "Retry-After"],
         ),
+        Middleware(FaceErrors),
         Middleware(AccessGuard, access=server.access, whitelist=settings.whitelist_paths),
         Middleware(BodyLimit, settings=settings),
     ]

@@ -16,7 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from lightrag import errors
+from lightrag.api.auth import path_below_root
 from lightrag.api.context import ServerContext
+from lightrag.api.faces.errors import face_body
 
 log = structlog.get_logger(__name__)
 
@@ -109,8 +111,12 @@ async def _client_left(request: Request, error: Exception) -> Response:
 async def _unexpected(request: Request, error: Exception) -> Response:
     error_id = secrets.token_hex(6)
     log.error("unexpected error", error_id=error_id, path=request.url.path, exc_info=error)
-    body = {"detail": f"Internal server error (error_id: {error_id})"}
-    return JSONResponse(body, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
+    detail = f"Internal server error (error_id: {error_id})"
+    # This answer is sent from outside of all middleware, so nobody else brings it into the form of a face.
+    body = face_body(path_below_root(request.scope), HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    if body is not None:
+        return Response(body, HTTPStatus.INTERNAL_SERVER_ERROR, media_type="application/json")
+    return JSONResponse({"detail": detail}, status_code=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _answer(request: Request, status: int, detail: Any, headers: Mapping[str, str] | None = None) -> Response:

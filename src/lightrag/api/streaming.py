@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
@@ -83,21 +84,60 @@ class ServerSentEvents:
 
 
 class AnswerResponse(StreamingResponse):
-    """A streaming response that stops its source as soon as the client is gone, even while nothing is being sent."""
+    """A streaming response that stops its source as soon as the client is gone, even while nothing is being sent.
+
+    `source`: what `parts` are made from. `keep_alive` is sent whenever they have been silent for a while; empty for
+    never.
+    """
+
+    def __init__(
+        self,
+        parts: AsyncIterator[bytes],
+        *,
+        source: AsyncIterator[Any] | None = None,
+        keep_alive: bytes = b"",
+        **options: Any,
+    ) -> None:
+        super().__init__(parts, **options)
+        self._source = source
+        self._keep_alive = keep_alive
+        self._sent_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self.stream_response(send))
-        leaving = asyncio.create_task(self.listen_for_disconnect(receive))
+        watching = [asyncio.create_task(self.listen_for_disconnect(receive))]
+        if self._keep_alive:
+            watching.append(asyncio.create_task(self._keep_open(send)))
         try:
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sending, *watching), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            leaving.cancel()
+            for task in watching:
+                task.cancel()
             if not sending.done():
                 sending.cancel()
             with suppress(asyncio.CancelledError, OSError):
                 await sending
-            await asyncio.gather(leaving, return_exceptions=True)
+            await asyncio.gather(*watching, return_exceptions=True)
             await close_stream(aiter(self.body_iterator))
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the parts, each as it comes and without a task of its own."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for part in self.body_iterator:
+            if part:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+                self._sent_at = time.monotonic()
+        self._sent_at = math.inf
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _keep_open(self, send: Send) -> None:
+        self._sent_at = time.monotonic()
+        while (silent := time.monotonic() - self._sent_at) > -math.inf:
+            if silent >= KEEP_ALIVE_SECONDS:
+                await send({"type": "http.response.body", "body": self._keep_alive, "more_body": True})
+                self._sent_at, silent = time.monotonic(), 0.0
+            await asyncio.sleep(KEEP_ALIVE_SECONDS - silent)
+        await asyncio.Event().wait()  # the answer is complete; its sender ends the response
 
 
 def wire_for(request: Request) -> Wire:
@@ -106,28 +146,44 @@ def wire_for(request: Request) -> Wire:
     return ServerSentEvents() if "text/event-stream" in accept.lower() else JsonLines()
 
 
-async def with_keep_alive(source: AsyncIterator[bytes], wire: Wire) -> AsyncIterator[bytes]:
-    """Yield the parts of `source`, and a sign of life whenever it has been silent for a while."""
-    pending: asyncio.Future[bytes] | None = None
+async def started(stream: AsyncIterator[T], patience: float) -> AsyncIterator[T]:
+    """Return a stream whose first piece is there, or which has been waited for long enough (`patience` seconds).
+
+    Raises what the stream raises before its first piece: nothing was sent by then, so that it can have a status.
+    """
+    first: asyncio.Future[T] = asyncio.ensure_future(anext(stream))
     try:
-        while True:
-            pending = pending or asyncio.ensure_future(anext(source))
-            done, _ = await asyncio.wait((pending,), timeout=KEEP_ALIVE_SECONDS)
-            if not done:
-                yield wire.keep_alive()
-                continue
-            try:
-                part = pending.result()
-            except StopAsyncIteration:
-                return
-            pending = None
-            yield part
-    finally:
-        if pending is not None:
-            pending.cancel()
-            with suppress(asyncio.CancelledError, StopAsyncIteration, Exception):
-                await pending
-        await close_stream(source)
+        await asyncio.wait((first,), timeout=patience)
+    except asyncio.CancelledError:
+        first.cancel()
+        await asyncio.wait((first,))
+        await close_stream(stream)
+        raise
+    error = first.exception() if first.done() else None
+    if error is not None and not isinstance(error, StopAsyncIteration):
+        raise error
+    return _Started(first, stream)
+
+
+class _Started(AsyncIterator[T]):
+    """A stream after its first piece was asked for. Closing it works at any time, unlike with a generator."""
+
+    def __init__(self, first: asyncio.Future[T], rest: AsyncIterator[T]) -> None:
+        self._first: asyncio.Future[T] | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> T:
+        if self._first is None:
+            return await anext(self._rest)
+        piece = await self._first
+        self._first = None
+        return piece
+
+    async def aclose(self) -> None:
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.wait((self._first,))
+        await close_stream(self._rest)
 
 
 async def answer_parts(

@@ -22,7 +22,6 @@ from lightrag.api.streaming import (
     close_stream,
     until_disconnect,
     wire_for,
-    with_keep_alive,
 )
 from lightrag.settings import Settings
 from lightrag.types import QueryResult, RankedChunk, Reference, Retrieved
@@ -78,8 +77,8 @@ async def query_stream(request: Request, body: QueryRequest, engine: EngineDep, 
         # LightRAG's first line has no `content` key unless the client asked for it.
         exclude = None if body.include_chunk_content else {"content"}
         references = [item.model_dump(exclude=exclude) for item in _references(result.retrieved, body)]
-    parts = with_keep_alive(answer_parts(result, references, wire), wire)
-    return AnswerResponse(parts, media_type=wire.media_type, headers=HEADERS)
+    parts = answer_parts(result, references, wire)
+    return AnswerResponse(parts, keep_alive=wire.keep_alive(), media_type=wire.media_type, headers=HEADERS)
 
 
 @router.post("/query/data", operation_id="query_data", responses=_DATA_ERRORS)

@@ -1,0 +1,1 @@
+"""What other programs' clients see of this server: an Ollama server, and a server of OpenAI's chat dialect."""

@@ -1,0 +1,70 @@
+"""Asks the engine on behalf of a face, within the server's time and as long as the client listens."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import Request
+
+from lightrag.api.faces.conversation import Turn
+from lightrag.api.faces.errors import FaceError
+from lightrag.api.faces.housekeeping import offline_answer
+from lightrag.api.faces.model_names import ModelName
+from lightrag.api.streaming import started, until_disconnect
+from lightrag.errors import ContextTooLong, InvalidInput
+from lightrag.llm.contracts import Role
+from lightrag.settings import Settings
+from lightrag.types import QueryResult, Retrieved
+
+if TYPE_CHECKING:
+    from lightrag.engine import Engine
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 10.0
+"""How long the first piece of a stream is waited for before the response begins; what fails until then has a status."""
+
+
+def check_workspace(name: ModelName | None, engine: Engine) -> None:
+    """Raise `FaceError` (404) where a model's name asks for another workspace than the one that serves the request."""
+    if name is None or name.workspace is None or name.workspace == engine.workspace:
+        return
+    raise FaceError(
+        404,
+        f"model '{name.name}' names workspace '{name.workspace}', which this request does not reach; choose the "
+        "workspace by the header LIGHTRAG-WORKSPACE and leave it out of the model's name",
+        param="model",
+        code="model_not_found",
+    )
+
+
+async def ask(request: Request, turn: Turn, engine: Engine, settings: Settings) -> QueryResult:
+    """Return the answer to a turn; a streamed one has its first piece, or is late.
+
+    A front end's own prompts get an answer of the right form even where no language model is configured. Raises
+    `FaceError` for what the caller can mend, `ModelError` and `StorageError` otherwise.
+    """
+    if turn.is_housekeeping and Role.ANSWER not in engine.describe().chat:
+        return QueryResult(Retrieved(), text=offline_answer(turn.question, turn.system))
+    return await in_time(request, _ask(turn, engine), settings)
+
+
+async def in_time(request: Request, work: Coroutine[Any, Any, T], settings: Settings) -> T:
+    """Return what `work` returns, unless the server's time is over or the client has left."""
+    async with asyncio.timeout(settings.server.timeout):
+        return await until_disconnect(request, work)
+
+
+async def _ask(turn: Turn, engine: Engine) -> QueryResult:
+    try:
+        result = await engine.query(turn.question, turn.param)
+        if result.stream is None:
+            return result
+        stream: AsyncIterator[str] = await started(result.stream, PATIENCE_SECONDS)
+    except ContextTooLong as error:
+        raise FaceError(400, str(error), param="messages", code="context_length_exceeded") from error
+    except InvalidInput as error:
+        raise FaceError(400, str(error), param="messages") from error
+    return dataclasses.replace(result, stream=stream)
