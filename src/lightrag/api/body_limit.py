@@ -12,7 +12,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lightrag.api.auth import path_below_root
 from lightrag.settings import ServerSettings
 
-UPLOAD_PATH = "/documents/upload"
+UPLOAD_PATHS = frozenset({"/documents/upload", "/documents/file"})
+BATCH_PATHS = frozenset({"/documents/batch", "/documents/file_batch"})
+BATCH_FILES = 10
+"""A request with several files may be as large as so many of the largest ones."""
 TEXT_PATHS = frozenset({"/documents/text", "/documents/texts"})
 FORM_OVERHEAD = 1024 * 1024
 """Bytes of an upload beside the file: boundaries, headers, tags."""
@@ -30,7 +33,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_upload = path_below_root(scope) == UPLOAD_PATH
+        is_upload = path_below_root(scope) in UPLOAD_PATHS
         limit = self._limit(scope, is_upload)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdigit() and int(announced) > limit:
@@ -55,6 +58,8 @@ class BodyLimit:
         if is_upload:
             return self._settings.max_upload_bytes + FORM_OVERHEAD
         path = path_below_root(scope)
+        if path in BATCH_PATHS:
+            return BATCH_FILES * self._settings.max_upload_bytes + FORM_OVERHEAD
         takes_text = path in TEXT_PATHS or (scope["method"] == "PUT" and path.startswith("/documents/"))
         return self._settings.max_text_body_bytes if takes_text else self._settings.max_body_bytes
 

@@ -10,14 +10,7 @@ from lightrag.types import UNKNOWN_SOURCE, Accepted
 
 def inserted(accepted: Sequence[Accepted], message: str) -> InsertResponse:
     """Return the answer to an insertion; it counts as duplicated where nothing was taken."""
-    documents = [
-        AcceptedDocument(
-            doc_id=item.record.id,
-            file_path=item.record.file_path,
-            status="duplicated" if item.outcome == "duplicate" else item.outcome,
-        )
-        for item in accepted
-    ]
+    documents = accepted_documents(accepted)
     duplicates = [item for item in accepted if item.outcome == "duplicate"]
     if len(duplicates) == len(accepted):
         return InsertResponse(
@@ -27,6 +20,18 @@ def inserted(accepted: Sequence[Accepted], message: str) -> InsertResponse:
         message += f" {len(duplicates)} of {len(accepted)} were known already and left as they are."
     track_id = next(item.track_id for item in accepted if item.outcome != "duplicate")
     return InsertResponse(status="success", message=message, track_id=track_id, documents=documents)
+
+
+def accepted_documents(accepted: Sequence[Accepted]) -> list[AcceptedDocument]:
+    """Return what became of each offered document."""
+    return [
+        AcceptedDocument(
+            doc_id=item.record.id,
+            file_path=item.record.file_path,
+            status="duplicated" if item.outcome == "duplicate" else item.outcome,
+        )
+        for item in accepted
+    ]
 
 
 def _duplicate_message(duplicates: Sequence[Accepted]) -> str:

@@ -11,6 +11,9 @@ from lightrag.errors import InvalidInput
 MAX_NAME_BYTES = 240
 """Most file systems allow 255 bytes; the rest is for suffixes such as `_001`."""
 
+MAX_DEPTH = 32
+MAX_PATH_BYTES = 700
+
 _DROPPED = re.compile("[/\\\\\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]")
 _DOTS = re.compile(r"\.{2,}")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\Z)", re.IGNORECASE)
@@ -34,6 +37,26 @@ def safe_file_name(name: str) -> str:
     if (size := len(safe.encode("utf-8"))) > MAX_NAME_BYTES:
         raise InvalidInput(f"Filename is too long: {size} bytes, at most {MAX_NAME_BYTES} are allowed. Shorten it.")
     return safe
+
+
+def safe_folder(path: str) -> str:
+    """Return a relative folder with forward slashes, empty for none.
+
+    Raises InvalidInput where it leads upwards, begins at a root, is hidden, or has a part that is no safe name: a
+    folder is refused rather than renamed, since two folders must not become one.
+    """
+    text = path.strip().replace("\\", "/").rstrip("/")
+    if not text:
+        return ""
+    parts = text.split("/")
+    if len(parts) > MAX_DEPTH or len(text.encode("utf-8", "replace")) > MAX_PATH_BYTES:
+        raise InvalidInput(f"The folder is too deep or too long; at most {MAX_DEPTH} parts and {MAX_PATH_BYTES} bytes")
+    for part in parts:
+        if not part or part.startswith((".", "__")) or part != unicodedata.normalize("NFC", part):
+            raise InvalidInput(f"Unsafe folder {path[:200]!r}: its part {part[:100]!r} cannot be used")
+        if part != safe_file_name(part):
+            raise InvalidInput(f"Unsafe folder {path[:200]!r}: its part {part[:100]!r} is no plain name")
+    return text
 
 
 def resolve_inside(folder: Path, name: str) -> Path:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from lightrag.api.dependencies import EngineDep, SettingsDep, documented_key
 from lightrag.api.insertion import inserted
 from lightrag.api.routers.responses import errors
+from lightrag.api.schemas.chunking import choice_of
 from lightrag.api.schemas.common import DocId, plain_tags
 from lightrag.api.schemas.documents import InsertResponse, InsertTextRequest, InsertTextsRequest, UpdateTextRequest
 from lightrag.errors import InvalidInput, TooLarge
@@ -22,7 +23,7 @@ router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[docume
 async def insert_text(body: InsertTextRequest, engine: EngineDep) -> InsertResponse:
     """Take in a text. It is durable when this returns, and indexed in the background."""
     item = TextItem(body.text, file_path=body.file_source, tags=plain_tags(body.tags))
-    accepted = await engine.add_texts([item], on_conflict=body.on_conflict)
+    accepted = await engine.add_texts([item], on_conflict=body.on_conflict, chunking=choice_of(body.chunking))
     return inserted(accepted, "Text successfully received. Processing will continue in background.")
 
 
@@ -40,7 +41,7 @@ async def insert_texts(body: InsertTextsRequest, engine: EngineDep, settings: Se
         raise InvalidInput("file_sources must be unique")
     pairs = zip_longest(body.texts, sources)
     items = [TextItem(text, file_path=source, tags=plain_tags(body.tags)) for text, source in pairs]
-    accepted = await engine.add_texts(items, on_conflict=body.on_conflict)
+    accepted = await engine.add_texts(items, on_conflict=body.on_conflict, chunking=choice_of(body.chunking))
     return inserted(accepted, "Texts successfully received. Processing will continue in background.")
 
 
@@ -51,5 +52,5 @@ async def update_document(doc_id: DocId, body: UpdateTextRequest, engine: Engine
     tags = record.tags if body.tags is None else plain_tags(body.tags)
     source = None if record.file_path == UNKNOWN_SOURCE else record.file_path
     item = TextItem(body.text, file_path=source, doc_id=doc_id, tags=tags)
-    accepted = await engine.add_texts([item], on_conflict="update")
+    accepted = await engine.add_texts([item], on_conflict="update", chunking=choice_of(body.chunking))
     return inserted(accepted, "Text successfully received. Processing will continue in background.")

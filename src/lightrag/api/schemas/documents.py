@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
+from lightrag.api.schemas.chunking import ChunkingRequest
 from lightrag.api.schemas.common import Body, OnConflict, ShortText, Tags, Text
 from lightrag.types import DocStatus, DocumentRecord
 
@@ -75,6 +76,12 @@ class InsertTextRequest(Body):
     on_conflict: OnConflict = Field(
         "skip", description="What to do where the source is known already: leave it, or replace a changed text."
     )
+    chunking: ChunkingRequest | None = Field(None, description="How to cut the text; left out: as the settings say.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_text(cls, values: Any) -> Any:
+        return _not_both(values, "texts", "/documents/texts")
 
     @field_validator("text")
     @classmethod
@@ -102,6 +109,12 @@ class InsertTextsRequest(Body):
     )
     tags: Tags = Field(default_factory=dict)
     on_conflict: OnConflict = "skip"
+    chunking: ChunkingRequest | None = Field(None, description="How to cut the texts; left out: as the settings say.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _many_texts(cls, values: Any) -> Any:
+        return _not_both(values, "text", "/documents/text")
 
     @field_validator("texts")
     @classmethod
@@ -116,6 +129,7 @@ class UpdateTextRequest(Body):
 
     text: Text = Field(min_length=1)
     tags: Tags | None = Field(None, description="Replaces the tags where it is given.")
+    chunking: ChunkingRequest | None = Field(None, description="How to cut the text; left out: as it was cut before.")
 
     @field_validator("text")
     @classmethod
@@ -416,10 +430,86 @@ class TrackedActionResponse(ActionResponse):
     track_id: str
 
 
-class ClearCacheRequest(Body):
-    """`modes` was sent by old clients; all of the cache is cleared."""
+CacheMode = Literal["default", "naive", "local", "global", "hybrid", "mix", "bypass"]
 
-    modes: list[ShortText] | None = Field(None, max_length=64)
+
+class ClearCacheRequest(Body):
+    """Which of the stored answers to forget; LightRAG's older clients name them by mode."""
+
+    modes: list[CacheMode] | None = Field(
+        None,
+        max_length=64,
+        description="`default` stands for the answers on chunks, all others for the answers on questions; "
+        "left out or empty: everything.",
+    )
+
+
+class BatchResponse(Body):
+    """What became of several files; the message names those that were not taken."""
+
+    model_config = _example(
+        {
+            "status": "partial_success",
+            "message": "Successfully inserted 1 out of 2 documents. Failed files: a.exe (unsupported type)",
+            "track_id": "upload_20260102_030405_0a1b2c3d",
+            "documents": [{"doc_id": _ID, "file_path": "ada.txt", "status": "accepted"}],
+        }
+    )
+
+    status: Literal["success", "partial_success", "failure"]
+    message: str
+    track_id: str
+    documents: list[AcceptedDocument]
+
+
+class ScanSamples(Body):
+    """Some of the files of one kind."""
+
+    items: list[str]
+    truncated: bool = False
+    dropped: int = Field(0, description="Files that are not listed.")
+
+
+class ScanStatus(Body):
+    """How a scan of the input folder goes, or went."""
+
+    model_config = _example(
+        {
+            "track_id": "scan_20260102_030405_0a1b2c3d",
+            "status": "completed",
+            "counts": {"files": 3, "claimed_new": 2, "changed": 0, "known": 1, "duplicate": 0, "error": 0},
+            "counters_dropped": 0,
+            "samples": {"error": {"items": [], "truncated": False, "dropped": 0}},
+            "created_at": 1767323045.1,
+            "updated_at": 1767323045.4,
+            "version": 2,
+            "message": "Scanned 3 files: 2 new, 0 changed",
+        }
+    )
+
+    track_id: str
+    status: Literal["running", "completed", "failed", "cancelled", "abandoned"]
+    counts: dict[str, int]
+    counters_dropped: int = 0
+    samples: dict[str, ScanSamples]
+    created_at: float = Field(description="Unix seconds.")
+    updated_at: float
+    version: int
+    message: str
+
+
+class ScanProgress(Body):
+    """Whether the input folder is being scanned, as the oldest web pages ask for it."""
+
+    model_config = _example(
+        {"is_scanning": False, "current_file": "", "indexed_count": 3, "total_files": 3, "progress": 100.0}
+    )
+
+    is_scanning: bool
+    current_file: str
+    indexed_count: int
+    total_files: int
+    progress: float = Field(description="Percent of the present job's documents that are done.")
 
 
 class FileTypes(Body):
@@ -454,6 +544,17 @@ def _row(record: DocumentRecord) -> dict[str, Any]:
         "tags": dict(record.tags),
         "failed_chunks": len(record.failed_chunks),
     }
+
+
+def _not_both(values: Any, other: str, route: str) -> Any:
+    if isinstance(values, dict) and values.get(other) is not None:
+        raise PydanticCustomError(
+            "conflicting_fields",
+            "'{other}' does not belong here; send either one text to /documents/text or several to /documents/texts, "
+            "not both ('{other}' goes to {route})",
+            {"other": other, "route": route},
+        )
+    return values
 
 
 def _visible(text: str) -> str:
