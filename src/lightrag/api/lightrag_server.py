@@ -17,7 +17,7 @@ import uvicorn
 from lightrag.api.context import ServerContext
 from lightrag.api.logs import configure_logging
 from lightrag.errors import ConfigurationError
-from lightrag.settings import Settings, load_settings
+from lightrag.settings import Settings, auth_warnings, load_settings
 
 GRACE_SECONDS = 10
 """Time for requests that are running when the server is told to stop."""
@@ -136,7 +136,7 @@ def hide_start_traceback(server: ServerContext) -> None:
 
 
 def _warnings(settings: Settings) -> list[str]:
-    warnings = list(settings.warnings)
+    warnings = [*settings.warnings, *auth_warnings(settings.auth, settings.server)]
     if settings.server.workers > 1:
         warnings.append(f"--workers {settings.server.workers}: lightrag-server serves with one process")
     return warnings

@@ -56,10 +56,11 @@ def secrets_of(settings: BaseModel) -> Iterator[str]:
     """Yield the values of all secrets in the settings."""
     for field in type(settings).model_fields:
         value = getattr(settings, field)
-        if isinstance(value, SecretStr):
-            yield value.get_secret_value()
-        elif isinstance(value, BaseModel):
-            yield from secrets_of(value)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, SecretStr):
+                yield item.get_secret_value()
+            elif isinstance(item, BaseModel):
+                yield from secrets_of(item)
 
 
 def _handlers(settings: Settings) -> Iterator[logging.Handler]:

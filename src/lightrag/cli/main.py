@@ -280,6 +280,22 @@ def migrate(
     raise typer.Exit(run(work(where, source, target, target_dir=target_dir, restarts=restart)))
 
 
+@app.command("hash-password")
+def hash_password(
+    scheme: Annotated[str, typer.Option("--scheme", help="argon2 or bcrypt.")] = "argon2",
+) -> None:
+    """Print the hash of a password, for AUTH_ACCOUNTS.
+
+    Asks for the password, or reads the first line of the standard input. It is never an argument: those can be seen
+    by other users of the machine.
+    """
+    from lightrag.cli.passwords import hash_password as work
+
+    if scheme not in {"argon2", "bcrypt"}:
+        raise typer.BadParameter(f"'{scheme}' is not argon2 or bcrypt", param_hint="--scheme")
+    raise typer.Exit(work("bcrypt" if scheme == "bcrypt" else "argon2"))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""

@@ -1,0 +1,28 @@
+"""`lightrag hash-password`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from lightrag.passwords import Scheme, make_hash
+
+
+def hash_password(scheme: Scheme) -> int:
+    """Print the hash of a password that is asked for twice, or of the first line of the standard input."""
+    try:
+        typer.echo(make_hash(_password(), scheme))
+    except UnicodeError:
+        typer.echo("The password is not UTF-8 text.", err=True)
+        return 1
+    except ValueError as error:
+        typer.echo(f"{error}.", err=True)
+        return 1
+    return 0
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
