@@ -93,12 +93,13 @@ class AnswerResponse(StreamingResponse):
     def __init__(
         self,
         parts: AsyncIterator[bytes],
+        status_code: int = 200,
         *,
         source: AsyncIterator[Any] | None = None,
         keep_alive: bytes = b"",
         **options: Any,
     ) -> None:
-        super().__init__(parts, **options)
+        super().__init__(parts, status_code, **options)
         self._source = source
         self._keep_alive = keep_alive
         self._sent_at = 0.0
