@@ -23,6 +23,7 @@ from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
+from lightrag.indexing.graph_editor import GraphEditor
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, read_manifest
@@ -151,6 +152,7 @@ def _engine(
             ),
             asker=_retriever(settings, storage, models, tokenizer, fold.rules),
             verifier=Verifier(storage, fold),
+            editor=GraphEditor(storage, fold),
             scan=scan,
             chunkers=chunkers,
             meter=models.meter,

@@ -7,14 +7,16 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import retried_metadata
+from lightrag.indexing.edits import Edit
 from lightrag.indexing.full_text import read_text
+from lightrag.indexing.graph_editor import Edited, GraphEditor
 from lightrag.indexing.intake import (
     FileItem,
     OnConflict,
@@ -33,16 +35,19 @@ from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.probe import ModelProbe
 from lightrag.llm.routing import BackendReport
-from lightrag.retrieval import graph_views
+from lightrag.retrieval import graph_info, graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
 from lightrag.types import (
     Accepted,
     ChunkingChoice,
     DocStatus,
     DocumentRecord,
+    Entity,
     GraphView,
+    JsonObject,
     QueryParam,
     QueryResult,
+    Relation,
     Retrieved,
     TagValue,
 )
@@ -86,6 +91,7 @@ class EngineParts:
     pipeline: Pipeline
     asker: Asker
     verifier: Verifier
+    editor: GraphEditor
     scan: FolderScan
     chunkers: Chunkers
     meter: UsageMeter
@@ -220,8 +226,7 @@ class Engine:
     async def scan(self) -> str:
         """Look for new and changed files in the input folder, in the background; return the track id."""
         track_id = new_track_id("scan")
-        if not self._pipeline.scanning:
-            self._pipeline.scanning = True
+        if await self._pipeline.begin_scan():
             task = asyncio.create_task(self._scan(track_id), name="folder-scan")
             self._scans.add(task)
             task.add_done_callback(self._scans.discard)
@@ -232,7 +237,7 @@ class Engine:
             updated = await self._parts.scan.run(track_id)
             self._pipeline.interrupt(updated)
         finally:
-            self._pipeline.scanning = False
+            await self._pipeline.end_scan()
 
     async def get_document(self, doc_id: str) -> DocumentRecord:
         """Return a document's row. Raises `NotFound`."""
@@ -336,7 +341,7 @@ class Engine:
         return await self._pipeline.status()
 
     async def wait_until_idle(self) -> None:
-        """Return when this process has nothing left to do."""
+        """Return when nothing is left to do in the workspace, in whichever process."""
         await self._pipeline.wait_until_idle()
 
     # Questions
@@ -374,6 +379,102 @@ class Engine:
     async def degrees(self, names: Sequence[str]) -> dict[str, int]:
         """Return the number of relations of each entity."""
         return await self._storage.graph.degrees(names)
+
+    async def entity_exists(self, name: str) -> bool:
+        """Tell whether the graph has an entity of this name."""
+        return bool(await self._storage.graph.get_entities([name]))
+
+    async def get_entity(self, name: str) -> Entity | None:
+        """Return an entity, if there is one of this name."""
+        return (await self._storage.graph.get_entities([name])).get(name)
+
+    async def get_relation(self, source: str, target: str) -> Relation | None:
+        """Return the relation between two entities, in whatever order they are given."""
+        pair = (min(source, target), max(source, target))
+        return (await self._storage.graph.get_relations([pair])).get(pair)
+
+    async def get_entity_info(self, name: str, *, include_vector_data: bool = False) -> JsonObject | None:
+        """Return an entity in LightRAG's form (`entity_name`, `source_id`, `graph_data`); None where there is none."""
+        entity = await self.get_entity(name)
+        return graph_info.entity_info(entity, vector=include_vector_data) if entity is not None else None
+
+    async def get_relation_info(
+        self, source: str, target: str, *, include_vector_data: bool = False
+    ) -> JsonObject | None:
+        """Return a relation in LightRAG's form (`src_entity`, `tgt_entity`, `graph_data`); None where there is none."""
+        relation = await self.get_relation(source, target)
+        if relation is None:
+            return None
+        return graph_info.relation_info(relation, source, target, vector=include_vector_data)
+
+    # Edits of the graph by hand. They are kept in a log, hold for whatever is indexed later, and can be undone.
+
+    async def create_entity(self, name: str, data: Mapping[str, Any], *, author: str = "") -> Edited:
+        """Make an entity of the fields description, entity_type, source_id, file_path. Raises `InvalidInput`."""
+        return self._edited(await self._parts.editor.create_entity(name, data, author=author))
+
+    async def edit_entity(
+        self,
+        name: str,
+        updates: Mapping[str, Any],
+        *,
+        allow_rename: bool = True,
+        allow_merge: bool = False,
+        author: str = "",
+    ) -> Edited:
+        """Change fields of an entity; a field `entity_name` renames or (with `allow_merge`) merges it.
+
+        Raises `InvalidInput` where it does not exist, a field is wrong, or the other name may not be taken.
+        """
+        return self._edited(
+            await self._parts.editor.edit_entity(
+                name, updates, allow_rename=allow_rename, allow_merge=allow_merge, author=author
+            )
+        )
+
+    async def delete_entity(self, name: str, *, author: str = "") -> Edited:
+        """Take an entity and its relations out of the graph, for good. Raises `NotFound`."""
+        return self._edited(await self._parts.editor.delete_entity(name, author=author))
+
+    async def create_relation(self, source: str, target: str, data: Mapping[str, Any], *, author: str = "") -> Edited:
+        """Make a relation of the fields description, keywords, weight, source_id, file_path. Raises `InvalidInput`."""
+        return self._edited(await self._parts.editor.create_relation(source, target, data, author=author))
+
+    async def edit_relation(self, source: str, target: str, updates: Mapping[str, Any], *, author: str = "") -> Edited:
+        """Change fields of a relation. Raises `InvalidInput` where it does not exist or a field is wrong."""
+        return self._edited(await self._parts.editor.edit_relation(source, target, updates, author=author))
+
+    async def delete_relation(self, source: str, target: str, *, author: str = "") -> Edited:
+        """Take a relation out of the graph, for good. Raises `NotFound`."""
+        return self._edited(await self._parts.editor.delete_relation(source, target, author=author))
+
+    async def merge_entities(
+        self,
+        sources: Sequence[str],
+        target: str,
+        *,
+        merge_strategy: Mapping[str, str] | None = None,
+        target_entity_data: Mapping[str, Any] | None = None,
+        author: str = "",
+    ) -> Edited:
+        """Make several entities one, whose name need not be taken yet. Raises `InvalidInput`."""
+        return self._edited(
+            await self._parts.editor.merge_entities(
+                sources, target, strategy=merge_strategy, target_data=target_entity_data, author=author
+            )
+        )
+
+    async def list_edits(self, *, limit: int = 100, before: int | None = None) -> list[Edit]:
+        """Return edits, the newest first, undone ones included; `before`: only those with a smaller number."""
+        return await self._parts.editor.list_edits(limit=limit, before=before)
+
+    async def undo_edit(self, edit_id: str) -> Edited:
+        """Take an edit back. Raises `NotFound`, or `Conflict` where it was undone before."""
+        return self._edited(await self._parts.editor.undo(edit_id))
+
+    def _edited(self, edited: Edited) -> Edited:
+        self._pipeline.offer(edited.stale)
+        return edited
 
     # Maintenance
 

@@ -10,7 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
+from lightrag.indexing.derivation import Derived, derive
+from lightrag.indexing.derivation import ExtractedChunk as ExtractedChunk
+from lightrag.indexing.edits import drop_traces, put_traces
 from lightrag.indexing.fold import (
+    Draft,
     FoldRules,
     SummaryNeed,
     draft_entity,
@@ -19,34 +23,23 @@ from lightrag.indexing.fold import (
     relation_vector_text,
     text_hash,
 )
+from lightrag.indexing.overlay import Overlay
+from lightrag.indexing.overlays import Overlays
+from lightrag.indexing.records import EntityRecord, RelationRecord, join_entities
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
-from lightrag.storage.contracts import Namespace, Storage, Touched, VectorKind
+from lightrag.storage.contracts import EntityEvidence, Namespace, RelationEvidence, Storage, Touched, VectorKind
 from lightrag.storage.rows import chunk_of_row, chunk_row, key_of_pair
 from lightrag.text.words import index_terms
 from lightrag.types import (
     Chunk,
     Entity,
-    EntityMention,
     ExtractedEntity,
     ExtractedRelation,
     Extraction,
     JsonObject,
-    MentionSource,
     Pair,
     Relation,
-    RelationMention,
 )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ExtractedChunk:
-    """A chunk with what was found in it."""
-
-    chunk: Chunk
-    extraction: Extraction
-    created_at: int
-    """Unix seconds at which the document was accepted."""
-    fingerprint: str
 
 
 def extraction_row(extracted: ExtractedChunk) -> JsonObject:
@@ -66,16 +59,6 @@ def extraction_from_row(row: JsonObject) -> Extraction:
     return Extraction(
         tuple(ExtractedEntity(*fields) for fields in row["entities"]),
         tuple(ExtractedRelation(*fields) for fields in row["relations"]),
-    )
-
-
-def mentions_of(extracted: ExtractedChunk) -> tuple[list[EntityMention], list[RelationMention]]:
-    """Return what a chunk says as mention rows."""
-    chunk = extracted.chunk
-    source = MentionSource(chunk.id, chunk.doc_id, chunk.order, chunk.file_path, extracted.created_at)
-    return (
-        [EntityMention(entity, source) for entity in extracted.extraction.entities],
-        [RelationMention(relation, source) for relation in extracted.extraction.relations],
     )
 
 
@@ -100,6 +83,9 @@ async def remove_chunks(tx: Storage, chunk_ids: Sequence[str], fold: Folder) -> 
     """Take chunks and everything that they said out of the workspace."""
     if not chunk_ids:
         return []
+    overlay = await fold.overlays.current(tx)
+    if overlay.alters_mentions:
+        await drop_traces(tx.kv(Namespace.EDITS), chunk_ids)
     touched = await tx.graph.delete_mentions(chunk_ids)
     await tx.kv(Namespace.TEXT_CHUNKS).delete(chunk_ids)
     await tx.kv(Namespace.EXTRACTIONS).delete(chunk_ids)
@@ -124,21 +110,36 @@ async def add_extractions(tx: Storage, extracted: Sequence[ExtractedChunk], fold
 
 
 async def put_mentions(tx: Storage, extracted: Iterable[ExtractedChunk], fold: Folder) -> list[StaleText]:
-    """Store the mentions of extractions and fold what they touch."""
-    entities: list[EntityMention] = []
-    relations: list[RelationMention] = []
-    for item in extracted:
-        more_entities, more_relations = mentions_of(item)
-        entities += more_entities
-        relations += more_relations
-    return await fold.refold(tx, await tx.graph.put_mentions(entities, relations))
+    """Store what extractions become under the manual edits, and fold what they touch."""
+    overlay = await fold.overlays.current(tx)
+    touched = await store_derived(tx, [derive(item, overlay) for item in extracted], overlay)
+    return await fold.refold(tx, touched)
+
+
+async def store_derived(tx: Storage, derived: Sequence[Derived], overlay: Overlay) -> Touched:
+    """Store mentions, with a note of the edits that made them what they are; return the keys."""
+    if overlay.alters_mentions:
+        await put_traces(tx.kv(Namespace.EDITS), {item.chunk_id: item.edits for item in derived})
+    return await tx.graph.put_mentions(
+        [mention for item in derived for mention in item.entities],
+        [mention for item in derived for mention in item.relations],
+    )
 
 
 async def put_mentions_again(tx: Storage, chunk_ids: Sequence[str], fold: Folder) -> list[StaleText]:
-    """Store the mentions of chunks from their kept extractions."""
+    """Store the mentions of chunks from their kept extractions, in place of those that are there."""
+    overlay = await fold.overlays.current(tx)
+    before = await tx.graph.delete_mentions(chunk_ids)
+    derived = [derive(item, overlay) for item in await kept_extractions(tx, chunk_ids)]
+    after = await store_derived(tx, derived, overlay)
+    return await fold.refold(tx, Touched(before.names | after.names, before.pairs | after.pairs))
+
+
+async def kept_extractions(tx: Storage, chunk_ids: Sequence[str]) -> list[ExtractedChunk]:
+    """Return what was found in those of the chunks that have been extracted."""
     rows = await tx.kv(Namespace.EXTRACTIONS).get(chunk_ids)
     chunks = await tx.kv(Namespace.TEXT_CHUNKS).get(list(rows))
-    said = [
+    return [
         ExtractedChunk(
             chunk_of_row(key, chunk),
             extraction_from_row(rows[key]),
@@ -147,7 +148,6 @@ async def put_mentions_again(tx: Storage, chunk_ids: Sequence[str], fold: Folder
         )
         for key, chunk in chunks.items()
     ]
-    return await put_mentions(tx, said, fold)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,41 +157,72 @@ class Folder:
     rules: FoldRules
     summarises: bool = False
     """Whether there is a model that will summarise long descriptions."""
+    overlays: Overlays = dataclasses.field(default_factory=Overlays)
+    """The manual edits of the workspace."""
 
     async def refold(self, tx: Storage, touched: Touched) -> list[StaleText]:
-        """Bring nodes and edges in line with their mentions; return the vectors that became stale.
+        """Bring nodes and edges in line with their mentions and the edits; return the vectors that became stale.
 
-        Nodes and edges without mentions vanish, with their vectors.
+        Nodes and edges that are neither mentioned nor made by hand vanish, with their vectors.
         """
+        return await self.refold_under(tx, touched, await self.overlays.current(tx))
+
+    async def refold_under(self, tx: Storage, touched: Touched, overlay: Overlay) -> list[StaleText]:
+        """Do as `refold`, under edits that are not committed yet."""
         names, pairs = sorted(touched.names), sorted(touched.pairs)
         if not names and not pairs:
             return []
-        entities, relations = await self._fold(tx, names, pairs)
+        entities, relations = await self._fold(tx, names, pairs, overlay)
         stale = await self._write_entities(tx, names, entities)
         return stale + await self._write_relations(tx, pairs, relations)
 
     async def folded_entities(self, storage: Storage, names: Sequence[str]) -> dict[str, Entity]:
         """Return what the nodes ought to be; changes nothing."""
-        evidence = await storage.graph.entity_evidence(names, self.rules.evidence_limit)
-        drafts = {name: draft_entity(name, found, self.rules) for name, found in evidence.items()}
+        drafts = await self.entity_drafts(storage, names, await self.overlays.current(storage))
         summaries = await self._known(storage, [draft.need for draft in drafts.values() if draft.need])
         return {name: draft.resolved(summaries) for name, draft in drafts.items()}
 
     async def folded_relations(self, storage: Storage, pairs: Sequence[Pair]) -> dict[Pair, Relation]:
         """Return what the edges ought to be; changes nothing."""
-        evidence = await storage.graph.relation_evidence(pairs, self.rules.evidence_limit)
-        drafts = {pair: draft_relation(pair, found, self.rules) for pair, found in evidence.items()}
+        drafts = await self.relation_drafts(storage, pairs, await self.overlays.current(storage))
         summaries = await self._known(storage, [draft.need for draft in drafts.values() if draft.need])
         return {pair: draft.resolved(summaries) for pair, draft in drafts.items()}
 
+    async def entity_drafts(self, storage: Storage, names: Sequence[str], overlay: Overlay) -> dict[str, Draft[Entity]]:
+        """Return the nodes that there ought to be, with what ought to be summarised of them."""
+        evidence = await storage.graph.entity_evidence(names, self.rules.evidence_limit) if names else {}
+        if not overlay.has_records:
+            return {name: draft_entity(name, found, self.rules) for name, found in evidence.items()}
+        drafts: dict[str, Draft[Entity]] = {}
+        for name in names:
+            found, record = evidence.get(name), overlay.entities.get(name, EntityRecord())
+            if found is None and not record.created:
+                stub = overlay.stub(name)
+                if stub is None:
+                    continue
+                record = join_entities([record, stub])
+            drafts[name] = draft_entity(name, found or EntityEvidence(0, ()), self.rules, record)
+        return drafts
+
+    async def relation_drafts(
+        self, storage: Storage, pairs: Sequence[Pair], overlay: Overlay
+    ) -> dict[Pair, Draft[Relation]]:
+        """Return the edges that there ought to be, with what ought to be summarised of them."""
+        evidence = await storage.graph.relation_evidence(pairs, self.rules.evidence_limit) if pairs else {}
+        if not overlay.has_records:
+            return {pair: draft_relation(pair, found, self.rules) for pair, found in evidence.items()}
+        drafts: dict[Pair, Draft[Relation]] = {}
+        for pair in pairs:
+            found, record = evidence.get(pair), overlay.relations.get(pair, RelationRecord())
+            if found is not None or record.created:
+                drafts[pair] = draft_relation(pair, found or RelationEvidence(0, 0.0, ()), self.rules, record)
+        return drafts
+
     async def _fold(
-        self, tx: Storage, names: Sequence[str], pairs: Sequence[Pair]
+        self, tx: Storage, names: Sequence[str], pairs: Sequence[Pair], overlay: Overlay
     ) -> tuple[dict[str, Entity], dict[Pair, Relation]]:
-        limit, rules = self.rules.evidence_limit, self.rules
-        of_names = await tx.graph.entity_evidence(names, limit) if names else {}
-        of_pairs = await tx.graph.relation_evidence(pairs, limit) if pairs else {}
-        entities = {name: draft_entity(name, found, rules) for name, found in of_names.items()}
-        relations = {pair: draft_relation(pair, found, rules) for pair, found in of_pairs.items()}
+        entities = await self.entity_drafts(tx, names, overlay)
+        relations = await self.relation_drafts(tx, pairs, overlay)
         needs: list[tuple[StaleKey, SummaryNeed]] = [
             (StaleKey(StaleKind.ENTITY_SUMMARY, name), draft.need) for name, draft in entities.items() if draft.need
         ]

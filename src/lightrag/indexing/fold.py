@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from lightrag.indexing.names import UNKNOWN_TYPE
+from lightrag.indexing.records import MANUAL, EntityRecord, RelationRecord
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence
 from lightrag.storage.vector_texts import entity_vector_text as entity_vector_text
 from lightrag.storage.vector_texts import relation_vector_text as relation_vector_text
@@ -70,60 +71,115 @@ class Draft(Generic[T]):
         return dataclasses.replace(self.item, description=summaries[self.need.key])
 
 
-def draft_entity(name: str, evidence: EntityEvidence, rules: FoldRules) -> Draft[Entity]:
-    """Return the node that the evidence makes, and what to summarise where its fragments do not fit as they are."""
-    sample = sorted(evidence.mentions, key=_entity_reading_order)
-    description, need = _describe(
-        name, [m.entity.description for m in sample], [m.entity.description for m in evidence.mentions], rules
-    )
+_NO_ENTITY, _NO_RELATION = EntityRecord(), RelationRecord()
+
+
+def draft_entity(
+    name: str, evidence: EntityEvidence, rules: FoldRules, record: EntityRecord = _NO_ENTITY
+) -> Draft[Entity]:
+    """Return the node that the evidence makes, and what to summarise where its fragments do not fit as they are.
+
+    What `record` says goes before what documents say, or stands in its place.
+    """
+    mentions = evidence.mentions
+    if record.created:
+        # LightRAG's files list what was made by hand as a mention too; it counts once.
+        mentions = tuple([mention for mention in mentions if mention.source.chunk_id != MANUAL])
+    sample = sorted(mentions, key=_entity_reading_order)
+    description, need = record.description, None
+    if description is None:
+        description, need = _describe(
+            name,
+            [*record.notes, *(m.entity.description for m in sample)],
+            [*record.notes, *(m.entity.description for m in mentions)],
+            rules,
+        )
     entity = Entity(
         name=name,
-        type=_commonest_type([mention.entity.type for mention in sample]),
+        type=record.type or _commonest_type([mention.entity.type for mention in sample]),
         description=description,
-        mentions=evidence.total,
-        chunk_ids=tuple([mention.source.chunk_id for mention in sample]),
-        file_paths=tuple(sorted({mention.source.file_path for mention in sample})),
-        created_at=min((mention.source.created_at for mention in sample), default=0),
+        mentions=evidence.total - len(evidence.mentions) + len(mentions),
+        chunk_ids=_sources(record, [mention.source.chunk_id for mention in sample]),
+        file_paths=_files(record, {mention.source.file_path for mention in sample}),
+        created_at=_earliest(record, [mention.source.created_at for mention in sample]),
     )
     return Draft(entity, need)
 
 
-def draft_relation(pair: Pair, evidence: RelationEvidence, rules: FoldRules) -> Draft[Relation]:
-    """Return the edge that the evidence makes, and what to summarise; weight is the sum over all mentions."""
-    sample = sorted(evidence.mentions, key=_relation_reading_order)
-    description, need = _describe(
-        f"{pair[0]} — {pair[1]}",
-        [m.relation.description for m in sample],
-        [m.relation.description for m in evidence.mentions],
-        rules,
-    )
+def draft_relation(
+    pair: Pair, evidence: RelationEvidence, rules: FoldRules, record: RelationRecord = _NO_RELATION
+) -> Draft[Relation]:
+    """Return the edge that the evidence makes, and what to summarise; weight is the sum over all mentions.
+
+    What `record` says is added to what documents say, or stands in its place.
+    """
+    mentions, weight = evidence.mentions, evidence.weight
+    if record.created:
+        mentions = tuple([mention for mention in mentions if mention.source.chunk_id != MANUAL])
+        if len(mentions) < len(evidence.mentions):
+            weight -= sum(m.relation.weight for m in evidence.mentions if m.source.chunk_id == MANUAL)
+    sample = sorted(mentions, key=_relation_reading_order)
+    description, need = record.description, None
+    if description is None:
+        description, need = _describe(
+            f"{pair[0]} — {pair[1]}",
+            [*record.notes, *(m.relation.description for m in sample)],
+            [*record.notes, *(m.relation.description for m in mentions)],
+            rules,
+        )
     keywords = {word for mention in sample for word in mention.relation.keywords.split(",") if word}
     relation = Relation(
         source=pair[0],
         target=pair[1],
-        keywords=",".join(sorted(keywords)),
+        keywords=(
+            record.only_keywords
+            if record.only_keywords is not None
+            else ",".join(sorted(keywords.union(record.keywords)))
+        ),
         description=description,
-        weight=evidence.weight,
-        mentions=evidence.total,
-        chunk_ids=tuple([mention.source.chunk_id for mention in sample]),
-        file_paths=tuple(sorted({mention.source.file_path for mention in sample})),
-        created_at=min((mention.source.created_at for mention in sample), default=0),
+        weight=record.only_weight if record.only_weight is not None else weight + record.weight,
+        mentions=evidence.total - len(evidence.mentions) + len(mentions),
+        chunk_ids=_sources(record, [mention.source.chunk_id for mention in sample]),
+        file_paths=_files(record, {mention.source.file_path for mention in sample}),
+        created_at=_earliest(record, [mention.source.created_at for mention in sample]),
     )
     return Draft(relation, need)
 
 
 def fold_entity(
-    name: str, evidence: EntityEvidence, rules: FoldRules, summaries: Mapping[str, str] | None = None
+    name: str,
+    evidence: EntityEvidence,
+    rules: FoldRules,
+    summaries: Mapping[str, str] | None = None,
+    record: EntityRecord | None = None,
 ) -> Entity:
     """Return the node that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
-    return draft_entity(name, evidence, rules).resolved(summaries or {})
+    return draft_entity(name, evidence, rules, record or _NO_ENTITY).resolved(summaries or {})
 
 
 def fold_relation(
-    pair: Pair, evidence: RelationEvidence, rules: FoldRules, summaries: Mapping[str, str] | None = None
+    pair: Pair,
+    evidence: RelationEvidence,
+    rules: FoldRules,
+    summaries: Mapping[str, str] | None = None,
+    record: RelationRecord | None = None,
 ) -> Relation:
     """Return the edge that the evidence makes; `summaries` holds texts by `SummaryNeed.key`."""
-    return draft_relation(pair, evidence, rules).resolved(summaries or {})
+    return draft_relation(pair, evidence, rules, record or _NO_RELATION).resolved(summaries or {})
+
+
+def _sources(record: EntityRecord | RelationRecord, chunk_ids: Sequence[str]) -> tuple[str, ...]:
+    if record.only_sources is not None:
+        return record.only_sources
+    return (*record.sources, *(key for key in chunk_ids if key not in record.sources))
+
+
+def _files(record: EntityRecord | RelationRecord, paths: set[str]) -> tuple[str, ...]:
+    return record.only_files if record.only_files is not None else tuple(sorted(paths.union(record.files)))
+
+
+def _earliest(record: EntityRecord | RelationRecord, times: Sequence[int]) -> int:
+    return min([*times, record.created_at] if record.created else times, default=0)
 
 
 def _entity_reading_order(mention: EntityMention) -> tuple[str, str, int]:

@@ -6,19 +6,20 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from lightrag.errors import LightRAGError, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
 from lightrag.indexing.owner import is_dead
 from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.sharing import Sharing, View
+from lightrag.indexing.stale import StaleText
 from lightrag.indexing.summarizer import Summarizer
-from lightrag.storage.contracts import Namespace
-from lightrag.types import DocStatus, DocumentRecord, JsonObject
+from lightrag.types import DocStatus, DocumentRecord
 
 OPEN = (DocStatus.PENDING, DocStatus.PROCESSING)
-CANCEL_KEY = "cancellation"
 CANCELLED_REASON = "User cancelled"
 
 _log = logging.getLogger("lightrag.pipeline")
@@ -45,7 +46,7 @@ class PipelineOptions:
     """Documents that are worked on at once."""
     lease_seconds: float = 60.0
     poll_seconds: float = 2.0
-    """How often other processes' work is looked for when nothing happens here."""
+    """How often work is looked for that other processes have accepted, or left behind when they died."""
     summarise_every: float = 300.0
     """With documents arriving all the time, summaries are written at least this often (seconds)."""
     left_over_seconds: float = 60.0
@@ -53,10 +54,12 @@ class PipelineOptions:
 
 
 class Pipeline:
-    """Works off the documents of a workspace, together with other processes that do the same.
+    """Works off the documents of a workspace, in turn with other processes that do the same.
 
-    A document belongs to the process that holds its lease. Documents are claimed as long as the extractor has less
-    in its queue than it can work off at once, so that its slots stay full without barriers between documents.
+    Whichever process finds work first becomes the indexer and does all of it until nothing is left, so that the model
+    server gets no more calls at a time than one process may make; another takes over when it dies. A document belongs
+    to the process that holds its lease, whatever happens to the post. Documents are claimed as long as the extractor
+    has less in its queue than it can work off at once, so that its slots stay full without barriers between documents.
     """
 
     def __init__(
@@ -75,20 +78,24 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
+        self._sharing = Sharing(tools.storage, tools.progress, options.owner, options.lease_seconds)
         self._cancel_seen = ""
         self._cancelling = False
+        self._summary: asyncio.Task[int] | None = None
+        self._summaries_stopped = False
+        self._roused = 1
+        """Counts the calls to look for work; the start is one."""
+        self._settled = 0
+        """The last of them after which nothing was left."""
         self._summarised_at = time.monotonic()
         self._summary_failed_at: float | None = None
         self._looked_for_left_over_at = time.monotonic()
         self._left_over_pause = options.left_over_seconds
         self._due_before: frozenset[tuple[str, str]] = frozenset()
-        self.scanning = False
 
     async def start(self) -> None:
         """Begin working; documents that a dead process left behind are taken up when their lease ends."""
-        self._cancel_seen = (await self._cancellation()).get("id", "")
         await self._release_dead()
-        await self._tools.vectorizer.load()
         self._loops = [
             asyncio.create_task(self._feed(), name="pipeline-feed"),
             asyncio.create_task(self._beat(), name="pipeline-heartbeat"),
@@ -105,6 +112,7 @@ class Pipeline:
         if self._loops:
             # A claim that was under way may have leased documents that nobody began.
             await self._release_all()
+            await self._sharing.leave(self._report())
         self._loops = []
 
     async def _release_all(self) -> None:
@@ -125,8 +133,15 @@ class Pipeline:
         await self._tools.vectorizer.load()
         self.wake()
 
+    def offer(self, stale: Sequence[StaleText]) -> None:
+        """Make vectors that a change of the graph made stale; without a running pipeline the next start does."""
+        if stale and self._loops:
+            self._tools.vectorizer.offer(stale)
+            self.wake()
+
     def wake(self) -> None:
         """Look for work now."""
+        self._roused += 1
         self._idle.clear()
         self._wake.set()
 
@@ -139,64 +154,98 @@ class Pipeline:
         self.wake()
 
     async def wait_until_idle(self) -> None:
-        """Return when this process has nothing left to do."""
+        """Return when nothing is left to do in the workspace, in whichever process."""
         while not self._idle.is_set():
             await self._idle.wait()
 
+    async def begin_scan(self) -> bool:
+        """Note that this process scans the input folder; False where one does already, here or elsewhere."""
+        return not (await self._sharing.look()).is_scanned and await self._sharing.begin_scan()
+
+    async def end_scan(self) -> None:
+        """Note that the scan is over."""
+        await self._sharing.end_scan()
+
     async def cancel(self) -> bool:
-        """Stop all open documents of the workspace, in every process; they become failed."""
-        storage = self._tools.storage
+        """Stop what is being done in the workspace, in every process; open documents become failed.
+
+        Returns False where nothing is being done. Deletions that were accepted go on.
+        """
+        storage, view = self._tools.storage, await self._sharing.look()
         async with storage.transaction() as tx:
-            rows, total = await tx.documents.page(statuses=OPEN, limit=100_000, sort="created_at", descending=False)
+            rows, _ = await tx.documents.page(statuses=OPEN, limit=100_000, sort="created_at", descending=False)
             rows = [row for row in rows if not row.delete_requested]
             await tx.documents.put(
                 [row.replace(status=DocStatus.FAILED, error_msg=CANCELLED_REASON, updated_at=now_iso()) for row in rows]
             )
-            if total:
-                await tx.kv(Namespace.META).put({CANCEL_KEY: {"id": now_iso()}})
+            if rows or view.is_worked_on:
+                await self._sharing.request_cancellation(tx)
         if rows:
             self._tools.progress.say(f"Cancellation requested: {len(rows)} documents stopped")
-            await self._obey_cancellation()
-        return bool(rows)
+        elif view.is_worked_on:
+            self._tools.progress.say("Cancellation requested")
+        await self._obey_cancellation()
+        return bool(rows) or view.is_worked_on
 
     async def status(self) -> PipelineStatus:
-        """Return what is being done; `busy` also where another process is at work."""
-        progress, use = self._tools.progress, self._slot_use()
-        counts = await self._tools.storage.documents.counts()
-        waiting = sum(counts.get(status, 0) for status in OPEN)
-        busy = bool(self._active) or waiting > 0 or (bool(self._loops) and not self._idle.is_set())
-        messages = tuple(progress.messages)
-        paused = use.paused_until
+        """Return what is being done, by whichever process."""
+        view, due = await self._sharing.look(), await self._tools.storage.documents.count_due(OPEN)
+        messages = tuple(await self._sharing.messages())
+        own = self._sharing.is_indexer
+        report = self._report() if own or not view.report else view.report
+        busy = own or view.is_worked_on or due > 0 or bool(self._active) or self._is_looking
+        docs = max(report["docs"], report["docs_done"] + due) if busy else report["docs"]
+        paused = report["paused_until"]
         return PipelineStatus(
             busy=busy,
-            job_name=progress.job_name,
-            job_start=progress.job_start,
-            docs=max(progress.docs, progress.docs_done + waiting) if busy else progress.docs,
-            batchs=max(progress.docs, progress.docs_done + waiting) if busy else progress.docs,
-            cur_batch=progress.docs_done,
-            request_pending=waiting > len(self._active),
-            cancellation_requested=self._cancelling,
+            job_name=report["job_name"],
+            job_start=report["job_start"],
+            docs=docs,
+            batchs=docs,
+            cur_batch=report["docs_done"],
+            request_pending=due > report["active"],
+            cancellation_requested=self._cancelling or self._is_cancelled(view),
             latest_message=messages[-1] if messages else "",
             history_messages=messages,
-            scanning=self.scanning,
-            chunks=progress.chunks,
-            chunks_done=progress.chunks_done,
-            vectors_waiting=self._tools.vectorizer.waiting,
+            scanning=view.is_scanned,
+            chunks=report["chunks"],
+            chunks_done=report["chunks_done"],
+            vectors_waiting=report["vectors_waiting"],
             summaries_waiting=await self._summarizer.waiting() if self._summarizer else 0,
             paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
-            slots=use.slots,
-            slots_busy=use.busy,
+            slots=report["slots"],
+            slots_busy=report["slots_busy"] if busy else 0,
         )
+
+    def _report(self) -> dict[str, Any]:
+        """Return what other processes are told of this one."""
+        use = self._slot_use()
+        return {
+            **self._tools.progress.counts(),
+            "active": len(self._active),
+            "vectors_waiting": self._tools.vectorizer.waiting,
+            "slots": use.slots,
+            "slots_busy": use.busy,
+            "paused_until": use.paused_until,
+            "cancelled": self._cancel_seen,
+            "summaries_stopped": self._summaries_stopped,
+        }
+
+    @property
+    def _is_looking(self) -> bool:
+        """Whether somebody called for a look that is not over, or vectors wait that are made outside of a job."""
+        return bool(self._loops) and (self._settled < self._roused or self._tools.vectorizer.waiting > 0)
+
+    @staticmethod
+    def _is_cancelled(view: View) -> bool:
+        """Tell whether the indexer was asked to stop and has not done so yet."""
+        return view.is_worked_on and view.cancellation != view.report.get("cancelled", "")
 
     async def _feed(self) -> None:
         while True:
             self._wake.clear()
             try:
-                claimed = await self._claim()
-                if not claimed and not self._active:
-                    await self._rest()
-                elif time.monotonic() - self._summarised_at > self._options.summarise_every:
-                    await self._summarise()
+                claimed = await self._take_turn()
             except LightRAGError as error:
                 # A store that does not answer is waited for; nothing is lost meanwhile.
                 _log.warning("The store failed; trying again: %s", error)
@@ -208,10 +257,68 @@ class Pipeline:
             if claimed and len(self._active) < self._options.max_documents:
                 await asyncio.sleep(0)
                 continue
-            await _wait(self._wake, self._options.poll_seconds)
+            await _wait(self._wake, self._options.poll_seconds / (4 if self._sharing.is_indexer else 1))
+
+    async def _take_turn(self) -> int:
+        """Do what there is to do now, as far as it falls to this process; return how many documents were begun."""
+        if not self._sharing.is_indexer and not await self._become_indexer():
+            return 0
+        claimed = await self._claim()
+        if not claimed and not self._active:
+            await self._rest()
+        elif time.monotonic() - self._summarised_at > self._options.summarise_every:
+            await self._summarise()
+        return claimed
+
+    async def _become_indexer(self) -> bool:
+        """Become the indexer where there is work and nobody does it."""
+        roused, view = self._roused, await self._sharing.look()
+        if view.is_worked_on:
+            self._settled = roused
+            return False
+        is_first = self._settled == 0
+        if not (view.is_left_behind or await self._is_work_left(view, is_roused=self._settled < roused)):
+            self._settle(roused)
+            return False
+        # Who asked before this process began has asked those before it.
+        self._cancel_seen = await self._sharing.cancellation()
+        before = await self._sharing.become_indexer(self._report())
+        if before is None:
+            return False
+        if before and before != self._options.owner:
+            _log.warning("Going on with the work of %s, which ended in the middle of it", before)
+            await self._tools.storage.documents.release(before)
+        if before or is_first:
+            await self._tools.vectorizer.load()
+        return True
+
+    async def _is_work_left(self, view: View, *, is_roused: bool) -> bool:
+        """Tell whether something waits: documents; when called, anything else; else what was left lying for a while."""
+        if self._active or await self._tools.storage.documents.count_due(OPEN) > 0:
+            return True
+        if is_roused:
+            if self._tools.vectorizer.waiting or await self._are_summaries_due(view):
+                return True
+            return self._settled == 0 and bool(await self._tools.vectorizer.due())
+        if time.monotonic() - self._looked_for_left_over_at < self._left_over_pause:
+            return False
+        return await self._are_summaries_due(view) or await self._are_vectors_left_over()
+
+    async def _are_summaries_due(self, view: View) -> bool:
+        if self._summarizer is None or self._summaries_stopped or view.report.get("summaries_stopped"):
+            return False
+        failed = self._summary_failed_at
+        return (failed is None or time.monotonic() - failed > 60) and await self._summarizer.waiting() > 0
+
+    def _settle(self, roused: int) -> None:
+        """Note that nothing is left to do."""
+        self._settled = roused
+        if roused == self._roused:
+            self._idle.set()
 
     async def _rest(self) -> None:
-        """Do what is put off while documents wait; then say that nothing is left."""
+        """Do what is put off while documents wait; then leave the post."""
+        roused = self._roused
         if await self._summarise() or self._wake.is_set():
             self._wake.set()
             return
@@ -224,7 +331,241 @@ class Pipeline:
             self._wake.set()
             return
         self._tools.progress.end_job()
-        self._idle.set()
+        await self._sharing.resign(self._report())
+        self._settle(roused)
+
+    async def _are_vectors_left_over(self) -> bool:
+        """Tell whether vectors are due that were due at the last look, so that no other process is at them.
+
+        Whoever was to make them died, or the model failed when nobody waited for them (after a deletion, a summary).
+        """
+        now = time.monotonic()
+        if now - self._looked_for_left_over_at < self._left_over_pause:
+            return False
+        self._looked_for_left_over_at = now
+        before, self._due_before = self._due_before, await self._tools.vectorizer.due()
+        is_any = bool(before & self._due_before)
+        self._left_over_pause = min(2 * self._left_over_pause, 3600.0) if is_any else self._options.left_over_seconds
+        return is_any
+
+    async def _summarise(self) -> int:
+        self._summarised_at = time.monotonic()
+        if self._summarizer is None or self._summaries_stopped:
+            return 0
+        if self._summary_failed_at is not None and time.monotonic() - self._summary_failed_at < 60:
+            return 0
+        self._summary = asyncio.create_task(self._run_summaries(self._summarizer), name="pipeline-summaries")
+        try:
+            return await self._summary
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                self._summary.cancel()
+                await asyncio.gather(self._summary, return_exceptions=True)
+                raise
+            return 0
+        finally:
+            self._summary = None
+
+    async def _run_summaries(self, summarizer: Summarizer) -> int:
+        listed, stale, failure = await summarizer.run_round()
+        self._tools.vectorizer.offer(stale)
+            self.wake()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._roused += 1
+        self._idle.clear()
+        self._wake.set()
+
+    def interrupt(self, doc_ids: Iterable[str]) -> None:
+        """Stop working on documents whose rows were changed by a request."""
+        for doc_id in doc_ids:
+            task = self._active.get(doc_id)
+            if task is not None:
+                task.cancel()
+        self.wake()
+
+    async def wait_until_idle(self) -> None:
+        """Return when nothing is left to do in the workspace, in whichever process."""
+        while not self._idle.is_set():
+            await self._idle.wait()
+
+    async def begin_scan(self) -> bool:
+        """Note that this process scans the input folder; False where one does already, here or elsewhere."""
+        return not (await self._sharing.look()).is_scanned and await self._sharing.begin_scan()
+
+    async def end_scan(self) -> None:
+        """Note that the scan is over."""
+        await self._sharing.end_scan()
+
+    async def cancel(self) -> bool:
+        """Stop what is being done in the workspace, in every process; open documents become failed.
+
+        Returns False where nothing is being done. Deletions that were accepted go on.
+        """
+        storage, view = self._tools.storage, await self._sharing.look()
+        async with storage.transaction() as tx:
+            rows, _ = await tx.documents.page(statuses=OPEN, limit=100_000, sort="created_at", descending=False)
+            rows = [row for row in rows if not row.delete_requested]
+            await tx.documents.put(
+                [row.replace(status=DocStatus.FAILED, error_msg=CANCELLED_REASON, updated_at=now_iso()) for row in rows]
+            )
+            if rows or view.is_worked_on:
+                await self._sharing.request_cancellation(tx)
+        if rows:
+            self._tools.progress.say(f"Cancellation requested: {len(rows)} documents stopped")
+        elif view.is_worked_on:
+            self._tools.progress.say("Cancellation requested")
+        await self._obey_cancellation()
+        return bool(rows) or view.is_worked_on
+
+    async def status(self) -> PipelineStatus:
+        """Return what is being done, by whichever process."""
+        view, due = await self._sharing.look(), await self._tools.storage.documents.count_due(OPEN)
+        messages = tuple(await self._sharing.messages())
+        own = self._sharing.is_indexer
+        report = self._report() if own or not view.report else view.report
+        busy = own or view.is_worked_on or due > 0 or bool(self._active) or self._is_looking
+        docs = max(report["docs"], report["docs_done"] + due) if busy else report["docs"]
+        paused = report["paused_until"]
+        return PipelineStatus(
+            busy=busy,
+            job_name=report["job_name"],
+            job_start=report["job_start"],
+            docs=docs,
+            batchs=docs,
+            cur_batch=report["docs_done"],
+            request_pending=due > report["active"],
+            cancellation_requested=self._cancelling or self._is_cancelled(view),
+            latest_message=messages[-1] if messages else "",
+            history_messages=messages,
+            scanning=view.is_scanned,
+            chunks=report["chunks"],
+            chunks_done=report["chunks_done"],
+            vectors_waiting=report["vectors_waiting"],
+            summaries_waiting=await self._summarizer.waiting() if self._summarizer else 0,
+            paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
+            slots=report["slots"],
+            slots_busy=report["slots_busy"] if busy else 0,
+        )
+
+    def _report(self) -> dict[str, Any]:
+        """Return what other processes are told of this one."""
+        use = self._slot_use()
+        return {
+            **self._tools.progress.counts(),
+            "active": len(self._active),
+            "vectors_waiting": self._tools.vectorizer.waiting,
+            "slots": use.slots,
+            "slots_busy": use.busy,
+            "paused_until": use.paused_until,
+            "cancelled": self._cancel_seen,
+            "summaries_stopped": self._summaries_stopped,
+        }
+
+    @property
+    def _is_looking(self) -> bool:
+        """Whether somebody called for a look that is not over, or vectors wait that are made outside of a job."""
+        return bool(self._loops) and (self._settled < self._roused or self._tools.vectorizer.waiting > 0)
+
+    @staticmethod
+    def _is_cancelled(view: View) -> bool:
+        """Tell whether the indexer was asked to stop and has not done so yet."""
+        return view.is_worked_on and view.cancellation != view.report.get("cancelled", "")
+
+    async def _feed(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                claimed = await self._take_turn()
+            except LightRAGError as error:
+                # A store that does not answer is waited for; nothing is lost meanwhile.
+                _log.warning("The store failed; trying again: %s", error)
+                claimed = 0
+            except Exception:
+                # A pipeline that ended in silence would look busy for ever.
+                _log.exception("The pipeline met an unforeseen error; trying again")
+                claimed = 0
+            if claimed and len(self._active) < self._options.max_documents:
+                await asyncio.sleep(0)
+                continue
+            await _wait(self._wake, self._options.poll_seconds / (4 if self._sharing.is_indexer else 1))
+
+    async def _take_turn(self) -> int:
+        """Do what there is to do now, as far as it falls to this process; return how many documents were begun."""
+        if not self._sharing.is_indexer and not await self._become_indexer():
+            return 0
+        claimed = await self._claim()
+        if not claimed and not self._active:
+            await self._rest()
+        elif time.monotonic() - self._summarised_at > self._options.summarise_every:
+            await self._summarise()
+        return claimed
+
+    async def _become_indexer(self) -> bool:
+        """Become the indexer where there is work and nobody does it."""
+        roused, view = self._roused, await self._sharing.look()
+        if view.is_worked_on:
+            self._settled = roused
+            return False
+        is_first = self._settled == 0
+        if not (view.is_left_behind or await self._is_work_left(view, is_roused=self._settled < roused)):
+            self._settle(roused)
+            return False
+        # Who asked before this process began has asked those before it.
+        self._cancel_seen = await self._sharing.cancellation()
+        before = await self._sharing.become_indexer(self._report())
+        if before is None:
+            return False
+        if before and before != self._options.owner:
+            _log.warning("Going on with the work of %s, which ended in the middle of it", before)
+            await self._tools.storage.documents.release(before)
+        if before or is_first:
+            await self._tools.vectorizer.load()
+        return True
+
+    async def _is_work_left(self, view: View, *, is_roused: bool) -> bool:
+        """Tell whether something waits: documents; when called, anything else; else what was left lying for a while."""
+        if self._active or await self._tools.storage.documents.count_due(OPEN) > 0:
+            return True
+        if is_roused:
+            if self._tools.vectorizer.waiting or await self._are_summaries_due(view):
+                return True
+            return self._settled == 0 and bool(await self._tools.vectorizer.due())
+        if time.monotonic() - self._looked_for_left_over_at < self._left_over_pause:
+            return False
+        return await self._are_summaries_due(view) or await self._are_vectors_left_over()
+
+    async def _are_summaries_due(self, view: View) -> bool:
+        if self._summarizer is None or self._summaries_stopped or view.report.get("summaries_stopped"):
+            return False
+        failed = self._summary_failed_at
+        return (failed is None or time.monotonic() - failed > 60) and await self._summarizer.waiting() > 0
+
+    def _settle(self, roused: int) -> None:
+        """Note that nothing is left to do."""
+        self._settled = roused
+        if roused == self._roused:
+            self._idle.set()
+
+    async def _rest(self) -> None:
+        """Do what is put off while documents wait; then leave the post."""
+        roused = self._roused
+        if await self._summarise() or self._wake.is_set():
+            self._wake.set()
+            return
+        if self._tools.vectorizer.waiting:
+            await asyncio.sleep(0.02)
+            self._wake.set()
+            return
+        if self._tools.vectorizer.has_more or await self._are_vectors_left_over():
+            await self._tools.vectorizer.load()
+            self._wake.set()
+            return
+        self._tools.progress.end_job()
+        await self._sharing.resign(self._report())
+        self._settle(roused)
 
     async def _are_vectors_left_over(self) -> bool:
         """Tell whether vectors are due that were due at the last look, so that no other process is at them.
@@ -267,7 +608,7 @@ class Pipeline:
             if record.id in self._active:
                 # Its lease ran out while the process stood still; now it is held again.
                 continue
-            self._idle.clear()
+            self._summaries_stopped = False
             self._tools.progress.begin_document(record.file_path)
             task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
             self._active[record.id] = task
@@ -332,27 +673,29 @@ class Pipeline:
             try:
                 if self._active and beats % max(int(self._options.lease_seconds / 3), 1) == 0:
                     await self._tools.storage.documents.heartbeat(self._options.owner, self._options.lease_seconds)
-                if self._active:
+                if self._active or self._sharing.is_indexer:
                     await self._obey_cancellation()
+                await self._sharing.report(self._report())
             except LightRAGError as error:
                 _log.warning("Leases could not be extended: %s", error)
 
     async def _obey_cancellation(self) -> None:
-        cancellation = (await self._cancellation()).get("id", "")
+        cancellation = await self._sharing.cancellation()
         if cancellation == self._cancel_seen:
             return
-        self._cancel_seen = cancellation
         self._cancelling = True
         try:
-            tasks = list(self._active.values())
+            tasks: list[asyncio.Task[Any]] = list(self._active.values())
+            if self._summary is not None:
+                # Until there is something new to summarise.
+                self._summaries_stopped = True
+                tasks.append(self._summary)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
+            self._cancel_seen = cancellation
             self._cancelling = False
-
-    async def _cancellation(self) -> JsonObject:
-        return (await self._tools.storage.kv(Namespace.META).get([CANCEL_KEY])).get(CANCEL_KEY, {})
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lightrag.errors import LightRAGError
 from lightrag.indexing.contributions import Folder
-from lightrag.indexing.fold import SummaryNeed, draft_entity, draft_relation, estimate_tokens
+from lightrag.indexing.fold import SummaryNeed, estimate_tokens
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role
 from lightrag.prompts import fill
@@ -88,18 +88,18 @@ class Summarizer:
         return keys
 
     async def _needs(self, keys: Sequence[StaleKey]) -> dict[StaleKey, SummaryNeed]:
-        rules, graph = self._fold.rules, self._storage.graph
+        overlay = await self._fold.overlays.current(self._storage)
         names = [key.key for key in keys if key.kind == StaleKind.ENTITY_SUMMARY]
         pairs = [pair_of_key(key.key) for key in keys if key.kind == StaleKind.RELATION_SUMMARY]
-        entities = await graph.entity_evidence(names, rules.evidence_limit)
-        relations = await graph.relation_evidence(pairs, rules.evidence_limit)
+        entities = await self._fold.entity_drafts(self._storage, names, overlay)
+        relations = await self._fold.relation_drafts(self._storage, pairs, overlay)
         needs: dict[StaleKey, SummaryNeed] = {}
         for key in keys:
             need = None
             if key.kind == StaleKind.ENTITY_SUMMARY and key.key in entities:
-                need = draft_entity(key.key, entities[key.key], rules).need
+                need = entities[key.key].need
             elif key.kind == StaleKind.RELATION_SUMMARY and pair_of_key(key.key) in relations:
-                need = draft_relation(pair_of_key(key.key), relations[pair_of_key(key.key)], rules).need
+                need = relations[pair_of_key(key.key)].need
             if need is not None:
                 needs[key] = need
         return needs

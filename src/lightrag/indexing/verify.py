@@ -170,15 +170,29 @@ class Verifier:
             found.report.note("the text index does not hold as many chunks as there are")
             async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
                 found.unindexed_chunks.append(chunk_of_row(key, row))
+        await self._check_extractions(found, owned)
+        return expected
+
+    async def _check_extractions(self, found: _Findings, owned: dict[str, str]) -> None:
+        overlay = await self._fold.overlays.current(self._storage)
         async for key, row in _rows(self._storage, Namespace.EXTRACTIONS):
-            said = {fields[0] for fields in row["entities"]}
             if key not in owned:
-                found.report.note(f"extraction of chunk {key}: no document claims it")
-                found.orphan_chunks.append(key)
-            elif said and not said <= (await self._storage.graph.mentioned_by([key])).names:
+                # What LightRAG's graph says of sources that never were chunks has a source of its own.
+                if "source" not in row:
+                    found.report.note(f"extraction of chunk {key}: no document claims it")
+                    found.orphan_chunks.append(key)
+                continue
+            names = {overlay.fate(fields[0]).name for fields in row["entities"]} - {None}
+            pairs = {overlay.fate_of_pair((fields[0], fields[1])).pair for fields in row["relations"]} - {None}
+            if not names and not pairs and not overlay.alters_mentions:
+                continue
+            mentioned = await self._storage.graph.mentioned_by([key])
+            if not (names <= mentioned.names and pairs <= mentioned.pairs):
                 found.report.note(f"chunk {key}: what it says is missing from the graph")
                 found.unmentioned_chunks.append(key)
-        return expected
+            elif mentioned.names - names or mentioned.pairs - pairs:
+                found.report.note(f"chunk {key}: the graph has it say what it does not")
+                found.unmentioned_chunks.append(key)
 
     async def _check_entities(self, found: _Findings) -> dict[StaleKey, str]:
         graph, expected = self._storage.graph, {}

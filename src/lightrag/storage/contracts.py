@@ -49,6 +49,8 @@ class Namespace(StrEnum):
     """`{mode}:{cache_type}:{md5}` → {"return", "cache_type", "chunk_id", "create_time"}"""
     STALE = "stale"
     """`{kind}:{key}` of a vector or summary that no longer fits what it was derived from"""
+    EDITS = "edits"
+    """manual edits of the graph in the order they were made, and what they did to which chunk; see `indexing.edits`"""
     META = "meta"
     """what the workspace was made with (embedding model, dimension, storage family), pipeline state"""
 
@@ -339,6 +341,10 @@ class DocumentStore(Protocol):
 
     async def counts(self) -> dict[DocStatus, int]:
         """Return the number of rows per status; statuses without rows may be absent."""
+        ...
+
+    async def count_due(self, statuses: Collection[DocStatus]) -> int:
+        """Return the number of rows that are of `statuses` or to be deleted, leased or not."""
         ...
 
     async def page(

@@ -88,7 +88,12 @@ def _create(conn: sqlite3.Connection) -> None:
                 conn.execute(statement)
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+def _add_edits(conn: sqlite3.Connection) -> None:
+    # A file that `_create` has just made has every namespace already.
+    conn.execute(_KV.format(Namespace.EDITS.value).strip().replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_edits)
 """Step i takes a file of version i to version i + 1, inside a transaction."""
 
 
