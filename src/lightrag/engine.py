@@ -30,6 +30,7 @@ from lightrag.indexing.manifest import Manifest, check_manifest, write_manifest
 from lightrag.indexing.pipeline import Pipeline
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.scan import FolderScan
+from lightrag.indexing.scan_log import ScanReport
 from lightrag.indexing.verify import Verifier, VerifyReport
 from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
@@ -226,7 +227,12 @@ class Engine:
     async def scan(self) -> str:
         """Look for new and changed files in the input folder, in the background; return the track id."""
         track_id = new_track_id("scan")
-        if await self._pipeline.begin_scan():
+        report = ScanReport(track_id)
+        is_first = await self._pipeline.begin_scan()
+        if not is_first:
+            report.status, report.message = "completed", "Skipped: the folder is being scanned already"
+        await self._parts.scan.log.save(report)
+        if is_first:
             task = asyncio.create_task(self._scan(track_id), name="folder-scan")
             self._scans.add(task)
             task.add_done_callback(self._scans.discard)
@@ -238,6 +244,13 @@ class Engine:
             self._pipeline.interrupt(updated)
         finally:
             await self._pipeline.end_scan()
+
+    async def scan_report(self, track_id: str) -> ScanReport:
+        """Return how a scan goes, or went. Raises `NotFound`."""
+        report = await self._parts.scan.log.find(track_id)
+        if report is None:
+            raise NotFound(f"No scan job found for track_id {track_id}")
+        return report
 
     async def get_document(self, doc_id: str) -> DocumentRecord:
         """Return a document's row. Raises `NotFound`."""
@@ -308,9 +321,13 @@ class Engine:
         await write_manifest(self._storage, self._parts.manifest)
         return await self._parts.scan.delete_files() if delete_files else 0
 
-    async def clear_cache(self) -> None:
-        """Forget all cached model answers; documents and graph stay."""
-        await self._storage.kv(Namespace.LLM_CACHE).clear()
+    async def clear_cache(self, modes: Collection[str] = ()) -> None:
+        """Forget cached model answers: all, or those of LightRAG's modes; documents and graph stay."""
+        store = self._storage.kv(Namespace.LLM_CACHE)
+        if modes:
+            await forget_modes(store, modes)
+        else:
+            await store.clear()
 
     async def retry_failed(self) -> str:
         """Begin failed documents again; what succeeded is not done again. Returns the track id."""

@@ -19,10 +19,11 @@ from lightrag.api.lightrag_server import GRACE_SECONDS, open_socket
 from lightrag.api.logs import configure_logging
 from lightrag.api.start_board import StartBoard
 from lightrag.errors import ConfigurationError
-from lightrag.settings import Settings, load_settings
+from lightrag.settings import Settings, auth_warnings, load_settings
 
 try:
     from gunicorn.app.base import BaseApplication
+    from gunicorn.errors import HaltServer
     from gunicorn.glogging import Logger
 except ImportError as error:  # pragma: no cover - not a POSIX system
     raise SystemExit("lightrag-gunicorn needs a POSIX system and gunicorn; use lightrag-server here") from error
@@ -49,18 +50,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ConfigurationError as error:
         _give_up(str(error), 2)
     configure_logging(settings)
-    for warning in settings.warnings:
+    for warning in (*settings.warnings, *auth_warnings(settings.auth, settings.server)):
         logging.getLogger("lightrag").warning(warning)
     # What the master holds stays as it is: no page of it is copied because a worker counts references.
     gc.freeze()
     application = GunicornApplication(arguments, settings, listener)
     try:
         application.run()
-    except SystemExit as ending:
+    except (SystemExit, HaltServer) as ending:
+        # The second kind escapes where another worker fails while the master is stopping because of the first.
         failures = application.board.failures()
-        if ending.code and failures:
+        if failures and not (isinstance(ending, SystemExit) and not ending.code):
             _give_up("\n".join(failures), 1)
-        raise
+        sys.exit(ending.code if isinstance(ending, SystemExit) else 1)
 
 
 def read_settings(arguments: Sequence[str]) -> Settings:
@@ -115,8 +117,8 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
         self.leads = False
         """Whether this worker does what is done once for all of them."""
         self._arguments = arguments
-        self._listener = listener
-        self._address = f"fd://{listener.fileno()}" if listener is not None else ""
+        # gunicorn takes the descriptor over and closes it when the server drains.
+        self._address = f"fd://{listener.detach()}" if listener is not None else ""
         super().__init__(prog=PROGRAM)
 
     def load_config(self) -> None:
@@ -139,15 +141,9 @@ class GunicornApplication(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "worker_tmp_dir": _memory_folder(),
         }
-        if self._listener is not None:
+        if self._address:
             options["bind"] = self._address
-            options["when_ready"] = self._leave_socket
         return options
-
-    def _leave_socket(self, arbiter: Any) -> None:
-        """Close our handle of the socket, of which gunicorn has its own: a worker that drains must not keep it open."""
-        assert self._listener is not None
-        self._listener.close()
 
     def reload(self) -> None:
         """Read the settings again at SIGHUP; the old ones stay where the new ones cannot be used."""

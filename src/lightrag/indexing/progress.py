@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections import deque
 from datetime import UTC, datetime
+from typing import Any
 
 HISTORY = 1000
-"""Messages kept."""
+"""Messages that are kept."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Progress:
     chunks: int = 0
     chunks_done: int = 0
     messages: deque[str] = dataclasses.field(default_factory=lambda: deque(maxlen=HISTORY))
+    """What was said and is not in the shared history yet."""
 
     def begin_document(self, name: str) -> None:
         """Count a document that is being worked on; the first one names the job."""
@@ -69,6 +71,17 @@ class Progress:
     def say(self, message: str) -> None:
         """Keep a message for the watchers."""
         self.messages.append(message)
+
+    def counts(self) -> dict[str, Any]:
+        """Return the job and its counts, for watchers in other processes."""
+        return {
+            "job_start": self.job_start,
+            "job_name": self.job_name,
+            "docs": self.docs,
+            "docs_done": self.docs_done,
+            "chunks": self.chunks,
+            "chunks_done": self.chunks_done,
+        }
 
 
 def now_iso() -> str:

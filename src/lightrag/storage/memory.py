@@ -227,6 +227,10 @@ class MemoryDocuments:
         statuses = [record.status for record in self._rows.values()]
         return {status: statuses.count(status) for status in set(statuses)}
 
+    async def count_due(self, statuses: Collection[DocStatus]) -> int:
+        """Return the number of rows that are of `statuses` or to be deleted, leased or not."""
+        return sum(record.status in statuses or record.delete_requested for record in self._rows.values())
+
     async def page(
         self,
         *,

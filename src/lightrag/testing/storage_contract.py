@@ -288,6 +288,16 @@ class DocumentContract:
         assert ([record.id for record in page], total) == (["3", "5"], 3)
         assert await storage.documents.counts() == {waiting: 4, done: 3}
 
+    async def test_what_is_due_is_what_waits_and_what_is_to_be_deleted(self, storage: Storage) -> None:
+        done, waiting = DocStatus.PROCESSED, DocStatus.PENDING
+        documents = storage.documents
+        assert await documents.count_due([waiting]) == 0
+        leaving = [document("d", done, delete_requested=True), document("e", waiting, delete_requested=True)]
+        await documents.put([document("a", waiting), document("b", done), *leaving])
+        await documents.claim("me", limit=1, lease_seconds=30, statuses=[waiting])
+        assert await documents.count_due([waiting]) == 3
+        assert await documents.count_due([]) == 2
+
     @pytest.mark.parametrize(
         ("filter", "expected"),
         [

@@ -105,6 +105,10 @@ class FileDocuments:
         counts = {status: len(self._marked(self._session.state, [status_mark(status)])) for status in DocStatus}
         return {status: count for status, count in counts.items() if count}
 
+    async def count_due(self, statuses: Collection[DocStatus]) -> int:
+        """Return the number of rows that are of `statuses` or to be deleted, leased or not."""
+        return len(self._marked(self._session.state, [*(status_mark(status) for status in statuses), DELETING]))
+
     async def page(
         self,
         *,

@@ -90,6 +90,12 @@ class SQLiteDocuments:
 
         return await self._session.read(work)
 
+    async def count_due(self, statuses: Collection[DocStatus]) -> int:
+        """Return the number of rows that are of `statuses` or to be deleted, leased or not."""
+        where, parameters = _of_statuses(statuses)
+        sql = f"SELECT count(*) FROM document WHERE {where} OR delete_requested"
+        return await self._session.read(lambda conn: int(conn.execute(sql, parameters).fetchone()[0]))
+
     async def page(
         self,
         *,
