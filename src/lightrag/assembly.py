@@ -30,7 +30,7 @@ from lightrag.indexing.manifest import Manifest, read_manifest
 from lightrag.indexing.owner import owner_name
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
 from lightrag.indexing.progress import Progress
-from lightrag.indexing.scan import FolderScan
+from lightrag.indexing.scan import FolderScan, ScanRules
 from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.vectorizer import Vectorizer
 from lightrag.indexing.verify import Verifier
@@ -101,7 +101,10 @@ def _engine(
     parser = _parser(settings)
     progress = Progress()
     # The files of other workspaces lie in folders of the default workspace's folder.
-    scan = FolderScan(storage, input_dir, SUPPORTED_SUFFIXES, progress)
+    scan_rules = ScanRules(
+        SUPPORTED_SUFFIXES, is_recursive=settings.indexing.scan_recursive, move_to=settings.indexing.scan_move_to
+    )
+    scan = FolderScan(storage, input_dir, scan_rules, progress)
     embedding = settings.embedding
     is_local = models.embedding.facts.binding == EMBEDDED
     commits = GroupCommit(storage)
@@ -122,6 +125,7 @@ def _engine(
         fold=fold,
         parse=_FileParser(parser, input_dir).parse,
         remove_file=scan.remove,
+        settle_file=scan.settle,
         forget_answers=_forgetter(extractor, models),
         progress=progress,
         gate=ExtractionGate(2 * slots),

@@ -32,6 +32,7 @@ from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.scan_log import ScanReport
 from lightrag.indexing.verify import Verifier, VerifyReport
+from lightrag.llm.cache_clearing import forget_modes
 from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.probe import ModelProbe
@@ -404,6 +405,10 @@ class Engine:
     async def get_entity(self, name: str) -> Entity | None:
         """Return an entity, if there is one of this name."""
         return (await self._storage.graph.get_entities([name])).get(name)
+
+    async def get_entities(self, names: Sequence[str]) -> dict[str, Entity]:
+        """Return those entities that there are, by name."""
+        return await self._storage.graph.get_entities(names)
 
     async def get_relation(self, source: str, target: str) -> Relation | None:
         """Return the relation between two entities, in whatever order they are given."""

@@ -76,6 +76,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(graph.router)
     app.include_router(ollama.router)
     app.include_router(openai_face.router)
+    app.include_router(documents.by_id)
     return app
 
 

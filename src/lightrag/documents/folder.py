@@ -36,15 +36,19 @@ class FoundFile:
         return await file_md5(self.path)
 
 
-async def scan_folder(root: Path, suffixes: Collection[str], skip_folders: Collection[str] = ()) -> list[FoundFile]:
+async def scan_folder(
+    root: Path, suffixes: Collection[str], skip_folders: Collection[str] = (), *, is_recursive: bool = True
+) -> list[FoundFile]:
     """Return the files below `root` with one of the suffixes (lower case, with dot), sorted by relative path.
+
+    Where it is not `is_recursive`, only those that lie directly in `root`.
 
     Left out: hidden files and folders, `__enqueued__` and `__parsed__`, unfinished uploads and editors' temporary
     files, symbolic links to folders or out of `root`, anything that is not a regular file, and folders directly below
     `root` that are named in `skip_folders`. A folder that does not exist holds nothing; one that cannot be read is
     logged and passed over.
     """
-    return await in_thread(_scan, root, frozenset(suffixes), frozenset(skip_folders))
+    return await in_thread(_scan, root, frozenset(suffixes), frozenset(skip_folders), is_recursive)
 
 
 async def file_md5(path: Path) -> str:
@@ -60,7 +64,7 @@ def _md5(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _scan(root: Path, suffixes: frozenset[str], skip_folders: frozenset[str]) -> list[FoundFile]:
+def _scan(root: Path, suffixes: frozenset[str], skip_folders: frozenset[str], is_recursive: bool) -> list[FoundFile]:
     base = root.resolve()
     found = []
     waiting = [base]
@@ -68,7 +72,11 @@ def _scan(root: Path, suffixes: frozenset[str], skip_folders: frozenset[str]) ->
         folder = waiting.pop()
         for entry in _entries(folder, base):
             if entry.is_dir(follow_symlinks=False):
-                if entry.name not in PROCESSED_FOLDERS and not (folder == base and entry.name in skip_folders):
+                if (
+                    is_recursive
+                    and entry.name not in PROCESSED_FOLDERS
+                    and not (folder == base and entry.name in skip_folders)
+                ):
                     waiting.append(Path(entry.path))
             elif suffix_of(entry.name) in suffixes and (file := _found(entry, base)) is not None:
                 found.append(file)

@@ -91,6 +91,8 @@ class JobTools:
     """Drops the model's kept answers on chunks, where a model extracts."""
     progress: Progress
     gate: ExtractionGate
+    settle_file: RemoveFile | None = None
+    """Moves the file of a document that is processed, where that is wished."""
 
 
 class DocumentJob:
@@ -369,6 +371,8 @@ class DocumentJob:
     async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
         if not failures:
             await self._close(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
+            if self._tools.settle_file is not None:
+                await self._tools.settle_file(self._record)
             return
         first = next(iter(failures.values()))
         await self._close(

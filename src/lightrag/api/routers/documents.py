@@ -23,6 +23,9 @@ from lightrag.api.schemas.documents import (
     PageRequest,
     Pagination,
     PipelineStatusBody,
+    ScanProgress,
+    ScanSamples,
+    ScanStatus,
     StatusCounts,
     TrackedActionResponse,
     TrackStatus,
@@ -52,6 +55,9 @@ NAMESPACES = (
 
 router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))
 
+by_id = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))
+"""Routes with a document id, which must stand behind all literal paths below `/documents` of all routers."""
+
 
 @router.post("/scan", operation_id="scan_input_folder")
 async def scan(engine: EngineDep) -> TrackedActionResponse:
@@ -60,6 +66,38 @@ async def scan(engine: EngineDep) -> TrackedActionResponse:
         status="scanning_started",
         message="Scanning process has been initiated in the background",
         track_id=await engine.scan(),
+    )
+
+
+@router.get("/scan/status/{track_id}", operation_id="get_scan_status", responses=errors(404))
+async def scan_status(track_id: Annotated[str, Path(max_length=1024)], engine: EngineDep) -> ScanStatus:
+    """Return how a scan goes, or went; the latest 50 are remembered."""
+    report = await engine.scan_report(track_id)
+    return ScanStatus(
+        track_id=report.track_id,
+        status=report.status,
+        counts=report.counts,
+        samples={
+            kind: ScanSamples(items=items, dropped=report.dropped(kind)) for kind, items in report.samples.items()
+        },
+        created_at=report.created_at,
+        updated_at=report.updated_at,
+        version=report.version,
+        message=report.message,
+    )
+
+
+@router.get("/scan-progress", operation_id="get_scan_progress")
+async def scan_progress(engine: EngineDep) -> ScanProgress:
+    """Return whether the input folder is being scanned, as LightRAG's oldest web pages ask for it."""
+    status = await engine.pipeline_status()
+    is_done = status.cur_batch >= status.docs
+    return ScanProgress(
+        is_scanning=status.scanning,
+        current_file=status.job_name if status.busy else "",
+        indexed_count=status.cur_batch,
+        total_files=status.docs,
+        progress=100.0 if is_done else round(100.0 * status.cur_batch / status.docs, 1),
     )
 
 
@@ -148,7 +186,7 @@ async def pipeline_status(engine: EngineDep) -> PipelineStatusBody:
 async def supported_file_types() -> FileTypes:
     """Return the suffixes of files that can be indexed."""
     suffixes = sorted(SUPPORTED_SUFFIXES)
-    return FileTypes(supported_extensions=suffixes, engines={"native": suffixes})
+    return FileTypes(supported_extensions=suffixes, engines={"legacy": suffixes, "native": suffixes})
 
 
 @router.delete("/delete_document", operation_id="delete_documents", responses=errors(404))
@@ -191,20 +229,19 @@ async def clear_cache(
     engine: EngineDep, body: Annotated[ClearCacheRequest | None, Body(examples=[{}])] = None
 ) -> ActionResponse:
     """Forget the stored answers of models; indexing the same text again calls the model again."""
-    await engine.clear_cache()
-    return ActionResponse(status="success", message="Successfully cleared all cache")
+    modes = list(dict.fromkeys(body.modes or ())) if body is not None else []
+    await engine.clear_cache(modes)
+    message = f"Successfully cleared cache for modes: {modes}" if modes else "Successfully cleared all cache"
+    return ActionResponse(status="success", message=message)
 
 
-# The routes with a document id stand last: the literal paths above would be taken for ids.
-
-
-@router.get("/{doc_id}", operation_id="get_document", responses=errors(404))
+@by_id.get("/{doc_id}", operation_id="get_document", responses=errors(404))
 async def get_document(doc_id: DocId, engine: EngineDep) -> DocumentDetail:
     """Return a document's status and chunks."""
     return DocumentDetail.of(await engine.get_document(doc_id))
 
 
-@router.delete("/{doc_id}", operation_id="delete_document", responses=errors(404))
+@by_id.delete("/{doc_id}", operation_id="delete_document", responses=errors(404))
 async def delete_document(doc_id: DocId, engine: EngineDep) -> DeleteResponse:
     """Delete one document and what only it has contributed to the graph."""
     return await _delete(engine, DeleteRequest.model_validate({"doc_ids": [doc_id]}))
