@@ -11,10 +11,21 @@ from typing import Any
 from lightrag.engine import EngineInfo
 from lightrag.errors import LightRAGError
 from lightrag.indexing.progress import PipelineStatus
-from lightrag.llm.contracts import ModelFacts
+from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.routing import BackendReport
-from lightrag.types import Chunk, DocStatus, QueryParam, QueryResult, RankedChunk, Reference, Retrieved
+from lightrag.testing.fake_models import hash_vectors
+from lightrag.types import (
+    Chunk,
+    DocStatus,
+    Outcome,
+    QueryParam,
+    QueryResult,
+    RankedChunk,
+    Reference,
+    Retrieved,
+    Thinking,
+)
 
 CHUNK = Chunk("chunk-1", "doc-1", 0, "Ada wrote the first program.", 7, 0, 28, "ada.txt", 2, 2)
 FOUND = Retrieved(chunks=(RankedChunk(CHUNK, 0.9, "1"),), references=(Reference("1", "ada.txt", "doc-1", (CHUNK,)),))
@@ -36,6 +47,11 @@ class Script:
     text: str | None = None
     """The answer is complete already, even where a stream was asked for."""
     ready: LightRAGError | None = None
+    has_model: bool = False
+    """A language model is configured."""
+    thinking: str = ""
+    """What the model thinks before it answers."""
+    outcome: Outcome = dataclasses.field(default_factory=Outcome)
 
 
 class ScriptedEngine:
@@ -49,11 +65,12 @@ class ScriptedEngine:
         self.asking_cancelled = asyncio.Event()
         self.started = False
         self.closed = False
+        self.workspace = ""
         self._info = EngineInfo(
             "",
             folder / "rag_storage",
             folder / "inputs",
-            {},
+            dict.fromkeys(Role, ModelFacts("test", "model")) if script.has_model else {},
             ModelFacts("embedded", "test", dimension=8),
             "nlp",
             "SQLite",
@@ -87,8 +104,13 @@ class ScriptedEngine:
         if self.script.text is not None:
             return QueryResult(FOUND, text=self.script.text, llm_generated=False)
         if param.stream:
-            return QueryResult(FOUND, stream=self._stream(), llm_generated=True)
-        return QueryResult(FOUND, text="".join(self.script.pieces), llm_generated=True)
+            stream = self._stream(with_thinking=param.generation.with_thinking)
+            return QueryResult(FOUND, stream=stream, llm_generated=True, outcome=self.script.outcome)
+        outcome = dataclasses.replace(self.script.outcome, thinking=self.script.thinking)
+        return QueryResult(FOUND, text="".join(self.script.pieces), llm_generated=True, outcome=outcome)
+
+    async def embed(self, texts: Sequence[str]) -> FloatArray:
+        return hash_vectors(texts, 8)
 
     async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
         self.asked.append((question, param))
@@ -104,8 +126,10 @@ class ScriptedEngine:
             finally:
                 self.asking_cancelled.set()
 
-    async def _stream(self) -> AsyncIterator[str]:
+    async def _stream(self, *, with_thinking: bool = False) -> AsyncIterator[str]:
         try:
+            if with_thinking and self.script.thinking:
+                yield Thinking(self.script.thinking)
             for piece in self.script.pieces:
                 await asyncio.sleep(self.script.pause)
                 yield piece

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 
 import orjson
 
+from lightrag.api.faces.prefixes import parse_prefix
+
 _TASK = re.compile(r"\s*#{1,3} Task:?\s")
 _HISTORY = re.compile(r"(?:^|\n)<chat_history>[ \t]*\n(?P<said>.*?)(?:\n?</chat_history>|$)", re.DOTALL)
 _SPEAKER = re.compile(r"(?:USER|ASSISTANT|SYSTEM|TOOL):")
@@ -77,12 +79,11 @@ def _last_said(message: str) -> str:
     said = history["said"] if history is not None else message
     turns = re.split(r"(?:^|\n)(?=(?:USER|ASSISTANT|SYSTEM|TOOL): )", said)
     users = [turn.removeprefix("USER: ").strip() for turn in turns if turn.startswith("USER: ")]
-    return users[-1] if users else ""
+    return parse_prefix(users[-1]).question if users else ""
 
 
 def _short(text: str) -> str:
-    words = re.sub(r"^/[a-z]*(?:\[.*?\])?\s+", "", text, flags=re.DOTALL).split()
-    return " ".join(words[:TITLE_WORDS]).strip(" .,;:?!\"'") or "Conversation"
+    return " ".join(text.split()[:TITLE_WORDS]).strip(" .,;:?!\"'") or "Conversation"
 
 
 _FORMS: Mapping[str, Callable[[str], object]] = {
