@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator
@@ -234,3 +235,56 @@ def wal_pages(folder: Path) -> int:
     """Return the number of pages in the write-ahead log (frames of a page and 24 bytes)."""
     log = folder / f"{FILE_NAME}-wal"
     return (log.stat().st_size - 32) // (4096 + 24) if log.exists() and log.stat().st_size else 0
+
+
+async def test_the_version_changes_with_every_commit_of_anybody_and_only_then(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        one, other = SQLiteStorage(tmp_path, "w"), SQLiteStorage(tmp_path, "w")
+        for storage in (one, other):
+            await storage.open()
+            stack.push_async_callback(storage.close)
+        seen = one.version()
+        await one.kv(Namespace.META).get(["x"])
+        assert one.version() == seen
+        await one.kv(Namespace.META).put({"x": {"a": 1}})
+        mine = one.version()
+        assert mine != seen
+        await other.kv(Namespace.META).put({"x": {"a": 2}})
+        assert one.version() != mine
+
+
+async def test_a_search_from_memory_finds_what_another_process_changed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    async with contextlib.AsyncExitStack() as stack:
+        one, other = SQLiteStorage(tmp_path, "w"), SQLiteStorage(tmp_path, "w")
+        for storage in (one, other):
+            await storage.open()
+            stack.push_async_callback(storage.close)
+        await one.set_dimension(8)
+        rows = rng.standard_normal((300, 8)).astype(np.float32)
+        await one.vectors(VectorKind.CHUNKS).put([VectorRow(f"k{n:03}", "h", row) for n, row in enumerate(rows)])
+        query = rows[7][None]
+        for _ in range(3):
+            assert (await one.vectors(VectorKind.CHUNKS).search(query, 1))[0][0].key == "k007"
+        await other.vectors(VectorKind.CHUNKS).delete(["k007"])
+        assert "k007" not in [hit.key for hit in (await one.vectors(VectorKind.CHUNKS).search(query, 300))[0]]
+        await other.vectors(VectorKind.CHUNKS).put([VectorRow("new", "h", rows[7])])
+        for _ in range(2):
+            assert (await one.vectors(VectorKind.CHUNKS).search(query, 1))[0][0].key == "new"
+
+
+async def test_searches_from_memory_and_from_the_file_agree(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    storage = SQLiteStorage(tmp_path, "w")
+    await storage.open()
+    await storage.set_dimension(16)
+    rows = rng.standard_normal((500, 16)).astype(np.float32)
+    store = storage.vectors(VectorKind.ENTITIES)
+    await store.put([VectorRow(f"k{n:03}", "h", row) for n, row in enumerate(rows)])
+    queries = rng.standard_normal((4, 16)).astype(np.float32)
+    from_file = await store.search(queries, 20, threshold=0.1)
+    from_memory = await store.search(queries, 20, threshold=0.1)
+    for one, other in zip(from_file, from_memory, strict=True):
+        assert [hit.key for hit in one] == [hit.key for hit in other]
+        assert [hit.score for hit in one] == pytest.approx([hit.score for hit in other], abs=1e-5)
+    await storage.close()

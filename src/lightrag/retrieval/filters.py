@@ -9,9 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from lightrag.retrieval.recent import RecentRows
 from lightrag.storage.contracts import EntityEvidence, RelationEvidence, Storage
 from lightrag.storage.rows import key_of_pair
 from lightrag.types import DocumentFilter, Entity, Pair, Relation
+
+KEPT_ITEMS = 2048
+"""Entities, and relations, that are kept while nothing changes."""
 
 FoldEntity = Callable[[str, EntityEvidence], Entity]
 FoldRelation = Callable[[Pair, RelationEvidence], Relation]
@@ -50,6 +54,8 @@ class GraphReader:
         self, storage: Storage, fold_entity: FoldEntity, fold_relation: FoldRelation, evidence_limit: int
     ) -> None:
         self._graph = storage.graph
+        self._entities = RecentRows(storage.version, storage.graph.get_entities, KEPT_ITEMS)
+        self._relations = RecentRows(storage.version, storage.graph.get_relations, KEPT_ITEMS)
         self._fold_entity = fold_entity
         self._fold_relation = fold_relation
         self._limit = evidence_limit
@@ -59,10 +65,9 @@ class GraphReader:
         if not names:
             return {}
         if scope is None:
-            found = await self._graph.get_entities(names)
-        else:
-            evidence = await self._graph.entity_evidence(names, self._limit, doc_ids=scope.doc_ids)
-            found = {name: self._fold_entity(name, told) for name, told in evidence.items()}
+            return await self._entities.get(names)
+        evidence = await self._graph.entity_evidence(names, self._limit, doc_ids=scope.doc_ids)
+        found = {name: self._fold_entity(name, told) for name, told in evidence.items()}
         return {name: found[name] for name in names if name in found}
 
     async def relations(self, pairs: Sequence[Pair], scope: Scope | None) -> dict[Pair, Relation]:
@@ -70,8 +75,7 @@ class GraphReader:
         if not pairs:
             return {}
         if scope is None:
-            found = await self._graph.get_relations(pairs)
-        else:
-            evidence = await self._graph.relation_evidence(pairs, self._limit, doc_ids=scope.doc_ids)
-            found = {pair: self._fold_relation(pair, told) for pair, told in evidence.items()}
+            return await self._relations.get(pairs)
+        evidence = await self._graph.relation_evidence(pairs, self._limit, doc_ids=scope.doc_ids)
+        found = {pair: self._fold_relation(pair, told) for pair, told in evidence.items()}
         return {pair: found[pair] for pair in pairs if pair in found}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -36,8 +36,10 @@ _WEIGHTS = np.zeros(0, np.float32)
 class GraphIndex:
     """The graph of one workspace, for walking. Not shared between event loops."""
 
-    def __init__(self, store: GraphStore, rules: WalkRules) -> None:
+    def __init__(self, store: GraphStore, rules: WalkRules, version: Callable[[], int | None] = lambda: None) -> None:
         self._store = store
+        self._version = version
+        self._seen: int | None = None
         self._rules = rules
         self._lock = asyncio.Lock()
         self._mirror = _Mirror()
@@ -45,18 +47,24 @@ class GraphIndex:
 
     async def current(self) -> Transitions:
         """Return the graph as it stands in the store, ready for a walk without filter. Raises `StorageError`."""
+        version = self._version()
+        if version is not None and version == self._seen:
+            return self._ways
         async with self._lock:
+            version = self._version()
             since = 0 if self._mirror.is_mostly_dead else self._ways.graph.seq
             changes = await self._store.changes(since)
             if changes.complete:
                 self._mirror = _Mirror()
             elif _is_empty(changes):
+                self._seen = version
                 return self._ways
             size = len(changes.mentions) + len(changes.relations) + len(changes.entities)
             if size > BLOCKING_ENTRIES or self._mirror.wants_sorting(size):
                 self._ways = await asyncio.to_thread(self._apply, changes)
             else:
                 self._ways = self._apply(changes)
+            self._seen = version
             return self._ways
 
     def _apply(self, changes: GraphChanges) -> Transitions:

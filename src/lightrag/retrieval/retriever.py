@@ -37,6 +37,7 @@ from lightrag.retrieval.ranking import (
     ranks_by_list,
     relation_order,
 )
+from lightrag.retrieval.recent import RecentRows
 from lightrag.retrieval.walk import Transitions, WalkRules, transitions
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.rows import chunk_of_row
@@ -61,6 +62,8 @@ WALK_IN_THREAD = 20_000
 
 
 SPARE_CHUNKS = 4
+KEPT_CHUNKS = 512
+"""Passages that are kept while nothing changes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class Retriever:
         self._writer = AnswerWriter(chat.get(Role.ANSWER), quote)
         self._finder = CandidateFinder(storage, options.cosine_threshold)
         self._reader = GraphReader(storage, fold_entity, fold_relation, options.evidence_limit)
-        self._index = GraphIndex(storage.graph, options.walk)
+        self._index = GraphIndex(storage.graph, options.walk, storage.version)
+        self._kept_chunks = RecentRows(storage.version, self._read_chunks, KEPT_CHUNKS)
 
     async def answer(self, question: str, param: QueryParam) -> QueryResult:
         """Answer a question in the way that `param` asks for.
@@ -243,7 +247,10 @@ class Retriever:
             ranked = ranked[: param.chunk_top_k + SPARE_CHUNKS]
         if not ranked:
             return {}
-        rows = await self._storage.kv(Namespace.TEXT_CHUNKS).get([item.key for item in ranked])
+        return await self._kept_chunks.get([item.key for item in ranked])
+
+    async def _read_chunks(self, keys: Sequence[str]) -> dict[str, Chunk]:
+        rows = await self._storage.kv(Namespace.TEXT_CHUNKS).get(keys)
         return {key: chunk_of_row(key, row) for key, row in rows.items()}
 
     def _fit_entities(self, entities: list[Entity], param: QueryParam) -> tuple[list[Entity], int]:

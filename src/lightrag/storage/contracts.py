@@ -412,6 +412,13 @@ class Storage(Protocol):
         """Return the vector store of a kind."""
         ...
 
+    def version(self) -> int | None:
+        """Return a number that stays the same as long as nothing in the workspace changes, whoever changes it.
+
+        Cheap enough to be asked for before every read; None where that cannot be told.
+        """
+        ...
+
     async def open(self) -> None:
         """Connect, create what is missing, check versions. Must be called before anything else."""
         ...

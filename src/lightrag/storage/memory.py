@@ -326,6 +326,10 @@ class _Stores:
         self._cell.state = _State(graph=old.graph.dropped())
         self._cell.state.kv.update({namespace: old.kv[namespace] for namespace in keep})
 
+    def version(self) -> int | None:
+        """Return None: reading costs nothing that would be worth saving."""
+        return None
+
     async def drop_vectors(self) -> None:
         """Delete all vectors and forget their dimension."""
         self._cell.state.vectors, self._cell.state.dimension = _State().vectors, None

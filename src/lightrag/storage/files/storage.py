@@ -92,6 +92,10 @@ class _Stores:
 
         await self._session.write(work)
 
+    def version(self) -> int | None:
+        """Return None: reading costs nothing that would be worth saving."""
+        return None
+
     async def drop_vectors(self) -> None:
         """Delete all vectors and forget their dimension."""
         await self._session.write(_drop_vectors)

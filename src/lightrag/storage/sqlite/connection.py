@@ -51,21 +51,22 @@ def _switch_to_log(conn: sqlite3.Connection) -> str:
             time.sleep(0.01)
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open an existing file for reading."""
-    conn = _connect(path, "rw")
+def connect_reader(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """Open an existing file for reading; with `any_thread` the caller sees to it that one thread uses it at a time."""
+    conn = _connect(path, "rw", any_thread=any_thread)
     conn.execute("PRAGMA query_only = ON")
     conn.execute("PRAGMA cache_size = -8192")
     return conn
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, *, any_thread: bool = False) -> sqlite3.Connection:
     conn = sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
         cached_statements=512,
+        check_same_thread=not any_thread,
     )
     conn.execute("PRAGMA temp_store = MEMORY")
     return conn

@@ -24,6 +24,7 @@ from lightrag.storage.sqlite.documents import SQLiteDocuments
 from lightrag.storage.sqlite.graph import SQLiteGraph
 from lightrag.storage.sqlite.kv import SQLiteKV
 from lightrag.storage.sqlite.lexical import SQLiteLexical
+from lightrag.storage.sqlite.pulse import Pulse
 from lightrag.storage.sqlite.readers import ReaderPool
 from lightrag.storage.sqlite.schema import clear, clear_vectors
 from lightrag.storage.sqlite.session import PooledSession, Session, TransactionSession
@@ -95,6 +96,10 @@ class _InTransaction(_Stores):
     async def close(self) -> None:
         """Do nothing: the transaction ends with its block."""
 
+    def version(self) -> int | None:
+        """Return None: what is written here changes nothing that others could see."""
+        return None
+
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Storage]:
         """Yield this storage itself."""
@@ -113,8 +118,15 @@ class SQLiteStorage(_Stores):
         self._file = path / FILE_NAME
         self._readers = ReaderPool(self._file, _readers())
         self._writer = Writer(self._file)
+        self._pulse = Pulse(self._file)
         self._is_open = False
-        super().__init__(workspace, PooledSession(self._readers, self._writer), MatrixScan)
+        super().__init__(
+            workspace, PooledSession(self._readers, self._writer), lambda kind: MatrixScan(kind, self._pulse)
+        )
+
+    def version(self) -> int | None:
+        """Return a number that stays the same as long as nothing in the file changes."""
+        return self._pulse.version()
 
     async def open(self) -> None:
         """Connect, create what is missing, migrate.
@@ -129,12 +141,14 @@ class SQLiteStorage(_Stores):
             raise StorageUnavailable(f"{self._file.parent}: the folder cannot be made ({error})") from error
         await self._writer.open()
         self._readers.open()
+        await asyncio.to_thread(self._pulse.open)
         self._is_open = True
 
     async def close(self) -> None:
         """Finish pending writes, move the log into the file and end the threads. May be called more than once."""
         self._is_open = False
         await self._readers.close()
+        await asyncio.to_thread(self._pulse.close)
         await self._writer.close()
 
     async def drop(self, *, keep: Collection[Namespace] = ()) -> None:

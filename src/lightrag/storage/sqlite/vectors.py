@@ -11,7 +11,8 @@ import orjson
 
 from lightrag.errors import InvalidInput, StorageMismatch
 from lightrag.storage.contracts import FloatArray, Hit, IntArray, VectorKind, VectorRow
-from lightrag.storage.sqlite.matrix import CodeMatrix, encode_blobs
+from lightrag.storage.sqlite.matrix import CodeMatrix, Snapshot, encode_blobs
+from lightrag.storage.sqlite.pulse import Pulse
 from lightrag.storage.sqlite.session import Session
 from lightrag.storage.sqlite.sql import append_log, in_lists, joined_in, snapshot
 
@@ -29,23 +30,43 @@ class Scan(Protocol):
         """Return ids per query; None where the read must begin anew."""
         ...
 
+    def at_once(self, queries: FloatArray, top_k: int, threshold: float) -> list[list[Hit]] | None:
+        """Return hits from memory; None where that does not hold everything."""
+        ...
+
 
 class MatrixScan:
     """Scans the copy in memory; for committed data."""
 
-    def __init__(self, kind: VectorKind) -> None:
+    def __init__(self, kind: VectorKind, pulse: Pulse) -> None:
         self._matrix = CodeMatrix(kind.value)
+        self._pulse = pulse
+        self._seen: tuple[int, Snapshot] | None = None
 
     def candidates(
         self, conn: sqlite3.Connection, queries: FloatArray, count: int, within: IntArray | None
     ) -> list[IntArray] | None:
         """Return about `count` ids per query."""
+        # Asked before the transaction has read anything: a commit in between makes the number old, never the copy.
+        version = self._pulse.version() if within is None else None
         current = self._matrix.current(conn)
         if current is None:
             return None
         if within is not None:
             current = current.among(within)
+        elif version is not None:
+            self._seen = None if current.exact is None else (version, current)
         return current.candidates(queries, count)
+
+    def at_once(self, queries: FloatArray, top_k: int, threshold: float) -> list[list[Hit]] | None:
+        """Return hits from memory, as long as the file is as it was when memory was last brought up to date."""
+        seen = self._seen
+        if seen is None or seen[0] != self._pulse.version():
+            return None
+        copy = seen[1]
+        if not len(copy.ids) or queries.shape[1] != copy.codes.shape[1] or not np.isfinite(queries).all():
+            return None
+        return copy.hits(unit_rows(queries), top_k, max(_OVERSAMPLING * top_k, _MIN_CANDIDATES), threshold)
 
 
 class FullScan:
@@ -62,6 +83,10 @@ class FullScan:
             text = conn.execute(f"SELECT group_concat(id) FROM {self._table}").fetchone()[0]
             within = np.array(orjson.loads(f"[{text or ''}]"), np.int64)
         return [within for _ in queries]
+
+    def at_once(self, queries: FloatArray, top_k: int, threshold: float) -> list[list[Hit]] | None:
+        """Return None: nothing is kept in memory."""
+        return None
 
 
 class SQLiteVectors:
@@ -107,6 +132,10 @@ class SQLiteVectors:
         keys = None if within is None else list(within)
         if top_k <= 0 or not len(queries) or keys == []:
             return [[] for _ in queries]
+        if keys is None:
+            kept = self._scan.at_once(queries, top_k, threshold)
+            if kept is not None:
+                return kept
 
         def work(conn: sqlite3.Connection) -> list[list[Hit]]:
             units = normalised(queries, dimension_of(conn))
@@ -220,5 +249,10 @@ def normalised(vectors: Sequence[FloatArray] | FloatArray, dimension: int) -> Fl
     rows = np.asarray(vectors, dtype="<f4")
     if not np.isfinite(rows).all():
         raise InvalidInput("a vector holds a number that is not finite; check the embedding model")
+    return unit_rows(rows)
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Return float32 rows of length 1; zero rows stay."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.ascontiguousarray(rows / np.where(norms > 0, norms, np.float32(1)))
