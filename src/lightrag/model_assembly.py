@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from lightrag.embedded.minilm import MiniLMEmbedder
 from lightrag.errors import ConfigurationError
-from lightrag.indexing.manifest import Manifest
+from lightrag.indexing.manifest import UNNAMED, Manifest
 from lightrag.llm import bindings
 from lightrag.llm.cache import CachedChat
 from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
 from lightrag.llm.embedding_batcher import BatchedEmbedding
+from lightrag.llm.embedding_limit import LimitedTexts
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.ollama_binding import ollama_models
@@ -144,6 +145,12 @@ class _Opening:
 
     def embedding_model(self, binding: str) -> EmbeddingModel:
         """Return the embedding model."""
+        model = self._whole_embedding(binding)
+        limit = self._settings.embedding.token_limit
+        # The bundled model reads long texts in windows and needs no cut.
+        return model if limit is None or binding == EMBEDDED else LimitedTexts(model, limit, load_tokenizer())
+
+    def _whole_embedding(self, binding: str) -> EmbeddingModel:
         wanted = self._settings.embedding
         if wanted.backends:
             return self._routed_embedding(wanted)
@@ -255,7 +262,7 @@ def _chat_binding(wanted: ChatModelSettings, local: frozenset[str]) -> str:
 def _embedding_binding(wanted: EmbeddingSettings, local: frozenset[str], recorded: Manifest | None) -> str:
     if wanted.binding is not None:
         return wanted.binding
-    if recorded is not None:
+    if recorded is not None and not recorded.embedding.startswith(f"{UNNAMED}/"):
         # What a workspace was indexed with decides, not which server happens to run today.
         return recorded.embedding.split("/", 1)[0]
     return "ollama" if wanted.model in local else EMBEDDED

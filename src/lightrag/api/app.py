@@ -21,7 +21,18 @@ from lightrag.api.health_report import server_version
 from lightrag.api.metrics import Metrics
 from lightrag.api.middleware import REQUEST_ID, RequestRecorder, RootPath
 from lightrag.api.offline_docs import install_docs
-from lightrag.api.routers import auth, documents, graph, health, ollama, openai_face, query, texts, uploads
+from lightrag.api.routers import (
+    auth,
+    documents,
+    graph,
+    graph_editing,
+    health,
+    ollama,
+    openai_face,
+    query,
+    texts,
+    uploads,
+)
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
 
@@ -58,6 +69,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
         description=_DESCRIPTION,
         version=server.version,
         openapi_tags=_TAGS,
+        openapi_url="/openapi.json" if settings.server.api_docs else None,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan(server, open_engine or _assemble),
@@ -66,9 +78,12 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.state.server = server
     install_error_handlers(app)
     install_face_errors(app)
-    install_docs(app)
+    if settings.server.api_docs:
+        install_docs(app)
     app.include_router(health.router)
     app.include_router(auth.router)
+    # Before the routes of documents, whose ids would take its paths.
+    app.include_router(graph_editing.router)
     app.include_router(uploads.router)
     app.include_router(texts.router)
     app.include_router(documents.router)

@@ -12,6 +12,7 @@ from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.endpoint import public_url
 from lightrag.llm.routing import BackendReport
 from lightrag.settings import Settings
+from lightrag.storage.registry import family_named
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine, EngineInfo
@@ -39,9 +40,10 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
         "api_version": API_VERSION,
         "webui_available": False,
         "workspace_available": False,
-        "api_docs_available": True,
-        "webui_title": None,
-        "webui_description": None,
+        "api_docs_available": settings.server.api_docs,
+        "webui_title": settings.server.webui_title,
+        "webui_description": settings.server.webui_description,
+        "ai_content_notice_enabled": False,
         "pipeline_busy": pipeline.busy,
         "pipeline_active": pipeline.busy,
     }
@@ -52,8 +54,8 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
         "working_directory": str(info.working_dir),
         "input_directory": str(info.input_dir),
         "configuration": _configuration(settings, info),
-        "server_mode": "uvicorn",
-        "workers": 1,
+        "server_mode": server.server_mode,
+        "workers": server.workers,
         "pipeline_scanning": pipeline.scanning,
         "pipeline_destructive_busy": False,
         "pipeline_pending_enqueues": 0,
@@ -66,7 +68,9 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
 
 def _configuration(settings: Settings, info: EngineInfo) -> dict[str, Any]:
     llm = info.chat.get(Role.ANSWER)
-    indexing, query, storage = settings.indexing, settings.query, settings.storage
+    indexing, query = settings.indexing, settings.query
+    # What was opened, which the data that lie in the folder may have decided.
+    storage = family_named(info.storage_family).names
     return {
         **_model("llm", llm),
         **_model("embedding", info.embedding),

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from starlette.responses import RedirectResponse
 
-from lightrag.api.dependencies import AuthorizedDep, EngineDep, ServerDep, documented_key
+from lightrag.api.dependencies import AuthorizedDep, EngineDep, ServerDep, SettingsDep, documented_key
 from lightrag.api.health_report import health_report
 from lightrag.api.metrics import CONTENT_TYPE
 from lightrag.api.routers.responses import Responses, errors
@@ -26,9 +26,9 @@ _METRICS_DOC: Responses = {
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> Response:
-    """Lead browsers to the documentation."""
-    return RedirectResponse("docs", status_code=307)
+async def root(settings: SettingsDep) -> Response:
+    """Lead browsers to the documentation, where it is served."""
+    return RedirectResponse("docs" if settings.server.api_docs else "health", status_code=307)
 
 
 @router.get("/health", operation_id="get_health", responses=_EXAMPLE)
