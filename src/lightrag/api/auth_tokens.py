@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jwt
+import structlog
 
 from lightrag.api.auth_principal import Refusal
 from lightrag.settings import AuthSettings
+
+log = structlog.get_logger(__name__)
 
 TokenRole = Literal["user", "guest"]
 
@@ -59,8 +62,10 @@ class TokenSigner:
         small file accesses.
         """
         if not self._is_configured:
-            with contextlib.suppress(OSError):
+            try:
                 self._key = _padded(_kept_secret(working_dir / SECRET_FILE))
+            except OSError as error:
+                log.warning("guests' tokens are good in this process only", reason=str(error))
 
     def make(self, subject: str, role: TokenRole, generation: int = 0) -> str:
         """Return a token that is good from this moment on."""
@@ -117,6 +122,7 @@ def _kept_secret(path: Path) -> bytes:
     """Return the secret in a file, made where there is none. Of several processes at once, all get the same."""
     fresh = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
