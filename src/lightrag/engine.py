@@ -394,6 +394,12 @@ class Engine:
         """Return the neighbourhood of an entity; `*` for the whole graph by degree."""
         return await graph_views.subgraph(self._storage.graph, label, max_depth=max_depth, max_nodes=max_nodes)
 
+    async def subgraph_of_matches(self, text: str, *, max_depth: int, max_nodes: int) -> GraphView:
+        """Return the neighbourhood of all entities whose name holds a text."""
+        return await graph_views.subgraph_of_matches(
+            self._storage.graph, text, max_depth=max_depth, max_nodes=max_nodes
+        )
+
     async def degrees(self, names: Sequence[str]) -> dict[str, int]:
         """Return the number of relations of each entity."""
         return await self._storage.graph.degrees(names)

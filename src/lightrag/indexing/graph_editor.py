@@ -31,6 +31,7 @@ from lightrag.indexing.overlay import Overlay, compile_log, sorted_pair
 from lightrag.indexing.rederivation import chunks_that_mention, derive_again
 from lightrag.indexing.stale import StaleText
 from lightrag.storage.contracts import Namespace, Storage, Touched
+from lightrag.storage.properties import entity_properties, relation_properties
 from lightrag.types import Entity, Relation
 
 MAX_MERGED = 1000
@@ -41,7 +42,8 @@ MAX_MERGED = 1000
 class Edited:
     """What an edit did."""
 
-    edit: Edit
+    edit: Edit | None
+    """None where nothing was to be changed."""
     entity: Entity | None = None
     """The entity as it is after the edit, where it is about one."""
     relation: Relation | None = None
@@ -91,8 +93,10 @@ class GraphEditor:
         fields = entity_fields(rest, name)
         new = checked_name(updates["entity_name"], "Field 'entity_name'") if "entity_name" in updates else name
         async with self._storage.transaction() as tx:
-            if await _entity(tx, name) is None:
+            entity = await _entity(tx, name)
+            if entity is None:
                 raise InvalidInput(f"Entity '{name}' does not exist")
+            fields = _changed(fields, entity_properties(entity))
             is_taken = new != name and await _entity(tx, new) is not None
             if new != name and not allow_rename:
                 raise InvalidInput("Entity renaming is not allowed. Set allow_rename=True to enable this feature")
@@ -104,7 +108,7 @@ class GraphEditor:
             if new != name:
                 arguments |= {"rename_to": new, "merge": is_taken}
             if new == name and not fields:
-                raise InvalidInput("Nothing to change: give at least one field in updated_data")
+                return Edited(None, entity=entity)
             edited = await self._append(tx, EditKind.EDIT_ENTITY, arguments, author)
             return dataclasses.replace(edited, entity=await _entity(tx, new), renamed=new != name, merged=is_taken)
 
@@ -176,10 +180,12 @@ class GraphEditor:
         source, target = known_name(source), known_name(target)
         fields = relation_fields(updates)
         async with self._storage.transaction() as tx:
-            if await _relation(tx, source, target) is None:
+            relation = await _relation(tx, source, target)
+            if relation is None:
                 raise InvalidInput(f"Relation from '{source}' to '{target}' does not exist")
+            fields = _changed(fields, relation_properties(relation))
             if not fields:
-                raise InvalidInput("Nothing to change: give at least one field in updated_data")
+                return Edited(None, relation=relation)
             arguments = {"source": source, "target": target, "data": fields}
             edited = await self._append(tx, EditKind.EDIT_RELATION, arguments, author)
             return dataclasses.replace(edited, relation=await _relation(tx, source, target))
@@ -247,6 +253,11 @@ class GraphEditor:
     ) -> list[StaleText]:
         both = Touched(touched.names | names, touched.pairs | pairs)
         return await self._fold.refold_under(tx, both, overlay)
+
+
+def _changed(fields: Mapping[str, Any], present: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say something else: an answer sent back must not fix what documents decide."""
+    return {key: value for key, value in fields.items() if value != present.get(key)}
 
 
 async def _entity(storage: Storage, name: str) -> Entity | None:

@@ -4,31 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
+from lightrag.storage.properties import entity_properties, relation_properties
 from lightrag.storage.vector_texts import entity_vector_text, relation_vector_text
-from lightrag.types import FIELD_SEPARATOR, Entity, JsonObject, Relation
-
-
-def entity_properties(entity: Entity) -> JsonObject:
-    """Return the fields that nodes, entities and answers to questions share."""
-    return {
-        "entity_type": entity.type,
-        "description": entity.description,
-        "source_id": FIELD_SEPARATOR.join(entity.chunk_ids),
-        "file_path": FIELD_SEPARATOR.join(entity.file_paths),
-        "created_at": entity.created_at,
-    }
-
-
-def relation_properties(relation: Relation) -> JsonObject:
-    """Return the fields that edges, relations and answers to questions share."""
-    return {
-        "description": relation.description,
-        "keywords": relation.keywords,
-        "weight": relation.weight,
-        "source_id": FIELD_SEPARATOR.join(relation.chunk_ids),
-        "file_path": FIELD_SEPARATOR.join(relation.file_paths),
-        "created_at": relation.created_at,
-    }
+from lightrag.types import Entity, JsonObject, Relation
 
 
 def truncation(item: Entity | Relation) -> str:

@@ -51,10 +51,19 @@ async def subgraph(graph: GraphStore, label: str, *, max_depth: int, max_nodes: 
     if label == WHOLE_GRAPH:
         names = await graph.popular_labels(max_nodes + 1)
         return await _view(graph, names[:max_nodes], truncated=len(names) > max_nodes)
-    if not await graph.get_entities([label]):
-        return GraphView((), ())
-    chosen: dict[str, None] = {label: None}
-    level: Sequence[str] = [label]
+    return await _around(graph, list(await graph.get_entities([label])), max_depth, max_nodes)
+
+
+async def subgraph_of_matches(graph: GraphStore, text: str, *, max_depth: int, max_nodes: int) -> GraphView:
+    """Return the neighbourhood of all nodes whose name holds a text, the best matches first."""
+    return await _around(graph, await search_labels(graph, text, max_nodes + 1), max_depth, max_nodes)
+
+
+async def _around(graph: GraphStore, starts: Sequence[str], max_depth: int, max_nodes: int) -> GraphView:
+    if len(starts) > max_nodes:
+        return await _view(graph, starts[:max_nodes], truncated=True)
+    chosen: dict[str, None] = dict.fromkeys(starts)
+    level: Sequence[str] = starts
     for _ in range(max_depth):
         neighbours = await graph.relations_of(level, NEIGHBOURS)
         fresh = {name for found in neighbours.values() for name, _ in found if name not in chosen}

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from lightrag.api.dependencies import EngineDep, SettingsDep, documented_key
 from lightrag.api.routers.responses import Responses, errors
 from lightrag.api.schemas.graph import Graph
+from lightrag.retrieval.graph_views import WHOLE_GRAPH
 from lightrag.types import GraphView
 
 router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 503))
@@ -25,10 +26,14 @@ async def get_graph(
     max_depth: Annotated[int, Query(ge=0, le=100, description="Steps from the entity.")] = 3,
     max_nodes: Annotated[int, Query(ge=1, le=1_000_000, description="At most MAX_GRAPH_NODES.")] = 1000,
     min_degree: Annotated[int, Query(ge=0, le=1_000_000, description="Leave out entities with fewer relations.")] = 0,
+    inclusive: Annotated[bool, Query(description="Begin at all entities whose name holds `label`.")] = False,
 ) -> Graph:
     """Return an entity's neighbourhood; an unknown entity gives an empty graph."""
     max_nodes = min(max_nodes, settings.query.max_graph_nodes)
-    view = await engine.subgraph(label, max_depth=max_depth, max_nodes=max_nodes)
+    if inclusive and label.strip() not in ("", WHOLE_GRAPH):
+        view = await engine.subgraph_of_matches(label, max_depth=max_depth, max_nodes=max_nodes)
+    else:
+        view = await engine.subgraph(label, max_depth=max_depth, max_nodes=max_nodes)
     if min_degree:
         degrees = await engine.degrees([entity.name for entity in view.entities])
         view = _with_degree(view, degrees, min_degree, label)

@@ -12,7 +12,6 @@ from starlette.responses import Response
 
 from lightrag.api.dependencies import EngineDep, SettingsDep, documented_key
 from lightrag.api.routers.responses import Responses, errors
-from lightrag.api.schemas.graph import entity_properties, relation_properties
 from lightrag.api.schemas.query import QueryDataResponse, QueryRequest, QueryResponse, ReferenceItem
 from lightrag.api.streaming import (
     HEADERS,
@@ -24,6 +23,7 @@ from lightrag.api.streaming import (
     wire_for,
 )
 from lightrag.settings import Settings
+from lightrag.storage.properties import entity_properties, relation_properties
 from lightrag.types import QueryResult, RankedChunk, Reference, Retrieved
 
 router = APIRouter(tags=["query"], dependencies=[documented_key], responses=errors(403, 413, 502, 503, 504))

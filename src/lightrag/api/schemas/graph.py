@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from lightrag.api.schemas.common import Body
-from lightrag.types import FIELD_SEPARATOR, Entity, GraphView, Relation
+from lightrag.retrieval.graph_info import truncation
+from lightrag.storage.properties import entity_properties, relation_properties
+from lightrag.types import Entity, GraphView, Relation
 
 
 class GraphNode(Body):
@@ -71,31 +73,8 @@ class Graph(Body):
         )
 
 
-def entity_properties(entity: Entity) -> dict[str, Any]:
-    """Return the fields that node properties and /query/data share."""
-    return {
-        "entity_type": entity.type,
-        "description": entity.description,
-        "source_id": FIELD_SEPARATOR.join(entity.chunk_ids),
-        "file_path": FIELD_SEPARATOR.join(entity.file_paths),
-        "created_at": entity.created_at,
-    }
-
-
-def relation_properties(relation: Relation) -> dict[str, Any]:
-    """Return the fields that edge properties and /query/data share."""
-    return {
-        "description": relation.description,
-        "keywords": relation.keywords,
-        "weight": relation.weight,
-        "source_id": FIELD_SEPARATOR.join(relation.chunk_ids),
-        "file_path": FIELD_SEPARATOR.join(relation.file_paths),
-        "created_at": relation.created_at,
-    }
-
-
 def _node(entity: Entity) -> GraphNode:
-    properties = {"entity_id": entity.name, **entity_properties(entity), "truncate": _truncation(entity)}
+    properties = {"entity_id": entity.name, **entity_properties(entity), "truncate": truncation(entity)}
     return GraphNode(id=entity.name, labels=[entity.name], properties=properties)
 
 
@@ -105,10 +84,5 @@ def _edge(relation: Relation) -> GraphEdge:
         type="DIRECTED",
         source=relation.source,
         target=relation.target,
-        properties=relation_properties(relation) | {"truncate": _truncation(relation)},
+        properties=relation_properties(relation) | {"truncate": truncation(relation)},
     )
-
-
-def _truncation(item: Entity | Relation) -> str:
-    shown = len(item.chunk_ids)
-    return f"KEEP {shown}/{item.mentions}" if shown < item.mentions else ""
