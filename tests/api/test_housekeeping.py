@@ -60,7 +60,7 @@ def test_a_choice_of_tools_is_told_by_its_instructions() -> None:
     [
         "Who wrote the first program?",
         "### Task:\nSummarise chapter two.\n### Output:\nJSON",
-        "### Task:\nRespond to the user query using the provided context.\n<context>\nx\n</context>\n<user_query>\nWho?",
+        "### Task:\nRespond to the query using the provided context.\n<context>\nx\n</context>\n<user_query>Who?",
         "What does <chat_history> mean in Open WebUI's prompts?",
         f"Why does Open WebUI send this?\n```\n{TITLE}\n```\nExplain.",
         "Generate a title for my thesis on Ada Lovelace",

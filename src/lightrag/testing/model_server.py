@@ -158,6 +158,11 @@ class ModelServer:
         """Base URL of the OpenAI dialect."""
         return f"{self.url}/v1"
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open; a call that was given up has closed its own."""
+        return len(self._state.connections)
+
     def script(self, *reactions: Reaction | None) -> None:
         """Queue reactions to the coming chat and embedding calls, one each; None answers normally."""
         self._script.extend(reactions)
