@@ -46,13 +46,13 @@ def merged_fields(parts: Sequence[Entity], strategy: Mapping[str, str]) -> dict[
     """Return the fields of the merged entity that are fixed by a strategy. Raises `InvalidInput` for unknown ones."""
     fields: dict[str, Any] = {}
     for field, name in strategy.items():
+        if field not in _VALUES or (field, name) in _FOLDED:
+            # LightRAG's callers name strategies for relations' fields too; those always fold together.
+            continue
         if name not in STRATEGIES:
             raise InvalidInput(
                 f"Merge strategy '{name}' of field '{field}' is unknown; the strategies are {', '.join(STRATEGIES)}"
             )
-        if field not in _VALUES or (field, name) in _FOLDED:
-            # LightRAG's callers name strategies for relations' fields too; those always fold together.
-            continue
         values = [value for value in map(_VALUES[field], parts) if value]
         if values:
             fields[field] = STRATEGIES[name](values)
