@@ -11,6 +11,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
 
+from lightrag.knowledge_graph import GPTKeywordExtractionFormat as GPTKeywordExtractionFormat
+from lightrag.knowledge_graph import KnowledgeGraph as KnowledgeGraph
+from lightrag.knowledge_graph import KnowledgeGraphEdge as KnowledgeGraphEdge
+from lightrag.knowledge_graph import KnowledgeGraphNode as KnowledgeGraphNode
+
 JsonObject = dict[str, Any]
 TagValue = str | int | float | bool | list[str]
 Mode = Literal["local", "global", "hybrid", "naive", "mix", "bypass"]

@@ -9,6 +9,9 @@ from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import Namespace, Storage, VectorKind
 
 KEY = "manifest"
+UNNAMED = "function"
+"""Binding of embedding models that are functions of a script: nobody can tell which model is behind one, and only the
+dimension of their vectors is compared, by the stores."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +37,10 @@ async def check_manifest(storage: Storage, mine: Manifest) -> None:
     Raises `StorageMismatch` where vectors of another model are stored; the message tells the way out.
     """
     recorded = await read_manifest(storage)
-    if recorded is not None and recorded.embedding != mine.embedding:
+    if recorded is not None and _is_unnamed(recorded) and recorded != mine:
+        await write_manifest(storage, mine)
+        return
+    if recorded is not None and recorded.embedding != mine.embedding and not _is_unnamed(mine):
         raise StorageMismatch(
             f"Workspace '{storage.workspace or 'default'}' was indexed with the embedding model "
             f"'{recorded.embedding}', but '{mine.embedding}' is configured. Configure the former one again "
@@ -42,6 +48,10 @@ async def check_manifest(storage: Storage, mine: Manifest) -> None:
         )
     if recorded is None:
         await write_manifest(storage, mine)
+
+
+def _is_unnamed(manifest: Manifest) -> bool:
+    return manifest.embedding.partition("/")[0] == UNNAMED
 
 
 async def write_manifest(storage: Storage, mine: Manifest) -> None:

@@ -26,24 +26,32 @@ Quote = Callable[[str, Sequence[RankedChunk]], Awaitable[str]]
 """Answers a question by quoting passages, for want of a language model."""
 
 
-class AnswerWriter:
-    """Writes answers with a language model, or by quoting where there is none."""
+Instructions = Callable[[QueryParam, Retrieved], str]
+"""Makes the system prompt of what was found."""
 
-    def __init__(self, model: ChatModel | None, quote: Quote) -> None:
+
+class AnswerWriter:
+    """Writes answers with a language model, or by quoting where there is none.
+
+    `system` makes the system prompt; None for the packaged one.
+    """
+
+    def __init__(self, model: ChatModel | None, quote: Quote, system: Instructions | None = None) -> None:
         self._model = model
         self._quote = quote
+        self._system = system or system_prompt
 
     async def write(self, question: str, param: QueryParam, retrieved: Retrieved) -> QueryResult:
         """Answer from what was found. Raises `ModelError` where the model fails."""
         if retrieved.is_empty:
             return QueryResult(retrieved, text=NO_CONTEXT_ANSWER)
         if param.only_need_prompt:
-            return QueryResult(retrieved, text=f"{system_prompt(param, retrieved)}\n\n{QUESTION_HEADING}\n{question}")
+            return QueryResult(retrieved, text=f"{self._system(param, retrieved)}\n\n{QUESTION_HEADING}\n{question}")
         if param.only_need_context:
             return QueryResult(retrieved, text=context_text(retrieved))
         if self._model is None:
             return QueryResult(retrieved, text=await self._quote(question, retrieved.chunks))
-        messages = (Message("system", system_prompt(param, retrieved)), *history(param), Message("user", question))
+        messages = (Message("system", self._system(param, retrieved)), *history(param), Message("user", question))
         return await self._ask(self._model, messages, param, retrieved)
 
     async def talk(self, question: str, param: QueryParam) -> QueryResult:

@@ -30,6 +30,7 @@ from lightrag.storage.files.loading import load
 from lightrag.storage.files.lock import FolderLock
 from lightrag.storage.files.manifest import Manifest, read_manifest
 from lightrag.storage.files.session import LayerSession, Session
+from lightrag.storage.files.started_anew import set_aside_if_started_anew
 from lightrag.storage.files.state import DIMENSION, State
 from lightrag.storage.files.vectors import FileVectors
 from lightrag.storage.files.workspace import Workspace
@@ -182,7 +183,7 @@ class FileStorage(_Stores):
         own = self._folder / OWN_FOLDER
         own.mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
-        known = read_manifest(self._folder)
+        known = set_aside_if_started_anew(self._folder, read_manifest(self._folder))
         loaded = self._workspace.layer()
         found = load(self._folder, known, loaded)
         first = known.journal if known is not None else 1

@@ -1,0 +1,1 @@
+"""What stands behind `lightrag.LightRAG`: LightRAG's Python interface over the engine."""
