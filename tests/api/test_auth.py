@@ -301,14 +301,14 @@ async def test_a_guests_token_works_in_every_process_on_the_folder(scripted: Ser
         assert (await other.get(PATH, headers=shown)).status_code == 200
     async with scripted() as (later, _):
         assert (await later.get(PATH, headers=shown)).status_code == 200
-    kept = tmp_path / "rag_storage" / ".guest_token_secret"
+    kept = tmp_path / "rag_storage" / ".token_secret"
     assert kept.stat().st_mode & 0o777 == 0o600
     async with scripted(**ACCOUNTS) as (closed, _):
         assert (await closed.get(PATH, headers=shown)).status_code == 401
 
 
 async def test_a_folder_that_cannot_be_written_does_not_prevent_a_start(scripted: Served, tmp_path: Path) -> None:
-    (tmp_path / "rag_storage" / ".guest_token_secret").mkdir(parents=True)
+    (tmp_path / "rag_storage" / ".token_secret").mkdir(parents=True)
     async with scripted() as (client, _):
         shown = bearer((await client.get("/auth-status")).json()["access_token"])
         assert (await client.get(PATH, headers=shown)).status_code == 200

@@ -84,10 +84,10 @@ async def test_every_operation_has_a_name_of_its_own_and_says_what_it_does(scrip
     assert all(operation["description"] for _, _, operation in found)
 
 
-async def test_every_protected_operation_names_the_key(scripted: Served) -> None:
+async def test_every_protected_operation_names_its_credentials(scripted: Served) -> None:
     found = await operations(scripted)
     unprotected = {path for path, _, operation in found if not operation.get("security")}
-    assert unprotected == {"/health", "/livez", "/readyz"}
+    assert unprotected == {"/health", "/livez", "/readyz", "/login", "/auth-status"}
 
 
 async def test_every_json_body_has_an_example(scripted: Served) -> None:

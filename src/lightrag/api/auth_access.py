@@ -191,9 +191,8 @@ class Access:
         return any(authenticator.closes for authenticator in self._authenticators)
 
     async def start(self, working_dir: Path) -> None:
-        """Agree with the other processes of this working folder on what guests' tokens are signed with."""
-        if not self.has_accounts:
-            await asyncio.to_thread(self.signer.share_secret, working_dir)
+        """Agree with the other processes of this working folder on what tokens are signed with."""
+        await asyncio.to_thread(self.signer.share_secret, working_dir)
 
     async def admit(self, shown: Credentials) -> Admission | Refusal:
         """Return who the caller is, or why it is not let in."""

@@ -26,7 +26,7 @@ EXPIRED = Refusal(HTTPStatus.UNAUTHORIZED, "Token expired")
 INVALID = Refusal(HTTPStatus.UNAUTHORIZED, "Invalid token")
 WRONG_KIND = Refusal(HTTPStatus.UNAUTHORIZED, "Invalid token. Please login again.")
 
-SECRET_FILE = ".guest_token_secret"  # noqa: S105 - the name of a file
+SECRET_FILE = ".token_secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
 _MAX_TOKEN = 4096
 """Characters of a token; ours have some 200."""
@@ -55,17 +55,16 @@ class TokenSigner:
         self._key = _padded(secret or secrets.token_bytes(_SECRET_BYTES))
 
     def share_secret(self, working_dir: Path) -> None:
-        """Take the secret that all processes on a working folder sign guests' tokens with, where none is configured.
+        """Take the secret that all processes on a working folder sign with, where none is configured.
 
-        It is made once and kept in a file that only its owner can read. Guests' tokens open nothing that is not open
-        without them; a process that cannot read or write there goes on with a secret of its own. Blocks for two
-        small file accesses.
+        It is made once and kept in a file that only its owner can read. A process that cannot read or write there goes
+        on with a secret of its own. Blocks for two small file accesses.
         """
         if not self._is_configured:
             try:
                 self._key = _padded(_kept_secret(working_dir / SECRET_FILE))
             except OSError as error:
-                log.warning("guests' tokens are good in this process only", reason=str(error))
+                log.warning("tokens are good in this process only: set TOKEN_SECRET", reason=str(error))
 
     def make(self, subject: str, role: TokenRole, generation: int = 0) -> str:
         """Return a token that is good from this moment on."""

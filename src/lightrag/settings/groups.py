@@ -37,10 +37,10 @@ class ServerSettings(Group):
         150, description="seconds after which a question that is not streamed is given up; None for never"
     )
     api_key: Annotated[Secret, Option(("LIGHTRAG_API_KEY",), "--key", env_wins=True)] = Field(
-        None, description="key that clients must send as X-API-Key; the environment variable beats the option"
+        None, description="key that clients send as X-API-Key or as bearer token; the variable beats the option"
     )
     whitelist_paths: Annotated[Words, Option(("WHITELIST_PATHS",))] = Field(
-        ("/health", "/api/*"), description="paths that need no key; a final /* opens everything below"
+        ("/health", "/api/*"), description="paths that need no credentials; a final /* opens everything below"
     )
     ssl: Annotated[bool, Option(("SSL",), "--ssl", is_switch=True)] = Field(False, description="serve HTTPS")
     ssl_certfile: Annotated[Path | None, Option(("SSL_CERTFILE",), "--ssl-certfile")] = Field(

@@ -25,6 +25,20 @@ router = APIRouter(tags=["auth"])
 GUEST_MESSAGE = "Authentication is disabled. Using guest access."
 
 _TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl"  # noqa: S105 - an example
+_NAMES = {"auth_mode": "enabled", "core_version": "1.0.0", "api_version": API_VERSION}
+_LOGIN: Responses = {
+    200: {
+        "content": {"application/json": {"example": {"access_token": _TOKEN, "token_type": "bearer", **_NAMES}}},
+    }
+}
+_STATUS: Responses = {200: {"content": {"application/json": {"example": {"auth_configured": True, **_NAMES}}}}}
+_FORM = {
+    "requestBody": {
+        "content": {
+            "application/x-www-form-urlencoded": {"example": {"username": "ada", "password": "a long password"}},
+        }
+    }
+}
 _OK: Responses = {200: {"content": {"application/json": {"example": {"status": "ok"}}}}}
 
 
@@ -59,7 +73,8 @@ class AuthStatus(ServerNames):
     "/login",
     operation_id="login",
     response_model_exclude_unset=True,
-    responses=errors(401, 429),
+    responses=_LOGIN | errors(401, 429),
+    openapi_extra=_FORM,
 )
 async def login(
     request: Request,
@@ -92,7 +107,7 @@ async def login(
     return LoginAnswer(**_token(access.signer.make(someone.name, "user", someone.generation)), **_names(server))
 
 
-@router.get("/auth-status", operation_id="get_auth_status", response_model_exclude_unset=True)
+@router.get("/auth-status", operation_id="get_auth_status", response_model_exclude_unset=True, responses=_STATUS)
 async def auth_status(response: Response, server: ServerDep) -> AuthStatus:
     """Tell whether one can log in; where not, give a guest's token, as LightRAG's web UI expects."""
     response.headers["Cache-Control"] = "no-store"
