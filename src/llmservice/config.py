@@ -47,9 +47,11 @@ def _upper(value: Any) -> Any:
 
 
 def _lower(value: Any) -> Any:
-    return value.strip().lower().replace("llama.cpp", "llamacpp").replace("llama_cpp", "llamacpp") if isinstance(
-        value, str
-    ) else value
+    return (
+        value.strip().lower().replace("llama.cpp", "llamacpp").replace("llama_cpp", "llamacpp")
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _object(value: Any) -> Any:
@@ -138,9 +140,7 @@ class TierSettings(Group):
     n_ctx: Annotated[int | None, Env("N_CTX", shared=True)] = Field(
         None, ge=16, description="Context window of one request (tokens); the model's own, at most 8192, by default"
     )
-    n_batch: Annotated[int, Env("N_BATCH", shared=True)] = Field(
-        512, ge=1, description="Batch size (llamacpp only)"
-    )
+    n_batch: Annotated[int, Env("N_BATCH", shared=True)] = Field(512, ge=1, description="Batch size (llamacpp only)")
     n_threads: Annotated[int, Env("N_THREADS", shared=True)] = Field(
         default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1, description="CPU threads"
     )
@@ -238,11 +238,16 @@ def unknown_variables(values: Mapping[str, str]) -> list[str]:
 
 def bundled_embedder() -> TierSettings:
     """Return the tier that the shipped MiniLM serves."""
-    from minilm_int8 import files
+    from minilm_int8 import MAX_PIECES, files
 
-    return TierSettings(
-        model_path=Path(str(files().model)).parent, model_name="all-MiniLM-L6-v2-int8", backend="onnx", slots=2
-    )
+    values = {
+        "model_path": Path(str(files().model)).parent,
+        "model_name": "all-MiniLM-L6-v2-int8",
+        "backend": "onnx",
+        "slots": 2,
+        "n_ctx": MAX_PIECES,
+    }
+    return TierSettings.model_validate(values)
 
 
 def _filled(values: Mapping[str, str]) -> dict[str, str]:
@@ -257,9 +262,7 @@ def _named(settings: TierSettings) -> TierSettings:
     return settings.model_copy(update={"model_name": name or str(path)})
 
 
-def _read_group(
-    group: type[AnyGroup], values: Mapping[str, str], prefix: str, problems: list[str]
-) -> AnyGroup | None:
+def _read_group(group: type[AnyGroup], values: Mapping[str, str], prefix: str, problems: list[str]) -> AnyGroup | None:
     found: dict[str, str] = {}
     variables: dict[str, str] = {}
     for field, env, _ in declared(group):

@@ -8,7 +8,7 @@ iterator frees the slot that it held.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -147,11 +147,11 @@ class Backend(Protocol):
 class ChatBackend(Backend, Protocol):
     """A language model. Raises `ContextOverflow` before the first piece where the prompt does not fit."""
 
-    def chat(self, request: ChatRequest) -> AsyncIterator[Piece]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """Yield an answer piece by piece."""
         ...
 
-    def complete(self, request: CompletionRequest) -> AsyncIterator[Piece]:
+    def complete(self, request: CompletionRequest) -> AsyncGenerator[Piece, None]:
         """Yield a continuation piece by piece."""
         ...
 

@@ -1,0 +1,5 @@
+"""`python -m llmservice`."""
+
+from llmservice.main import main
+
+main()
