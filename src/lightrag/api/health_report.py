@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lightrag.api.context import ServerContext
+from lightrag.api.schemas.documents import NAMESPACES
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.endpoint import public_url
 from lightrag.llm.routing import BackendReport
@@ -57,12 +58,13 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
         "server_mode": server.server_mode,
         "workers": server.workers,
         "pipeline_scanning": pipeline.scanning,
+        "pipeline_in_this_process": pipeline.is_here,
         "pipeline_destructive_busy": False,
         "pipeline_pending_enqueues": 0,
         "llm_queue_status": _queue(pipeline),
         "model_backends": [_backend(report) for report in engine.backends()],
         "keyed_locks": _no_locks(),
-        "update_status": {},
+        "update_status": {name: [{"value": False}] for name in NAMESPACES},
     }
 
 
@@ -88,13 +90,14 @@ def _configuration(settings: Settings, info: EngineInfo) -> dict[str, Any]:
         "summary_max_tokens": indexing.summary_max_tokens,
         "summary_context_size": indexing.summary_context_size,
         "force_llm_summary_on_merge": indexing.force_summary_on_merge,
+        "related_chunk_number": 0,
         "max_parallel_insert": indexing.max_parallel_insert,
         "enable_llm_cache_for_extract": indexing.cache_extractions,
         "enable_llm_cache": query.cache_answers,
         "cosine_threshold": query.cosine_threshold,
         "max_graph_nodes": query.max_graph_nodes,
         "enable_rerank": settings.rerank.binding is not None,
-        "rerank_binding": settings.rerank.binding,
+        "rerank_binding": settings.rerank.binding or "null",
         "rerank_model": settings.rerank.model,
         "rerank_binding_host": public_url(settings.rerank.host) if settings.rerank.host else None,
         "min_rerank_score": settings.rerank.min_score,

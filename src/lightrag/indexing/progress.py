@@ -38,12 +38,18 @@ class PipelineStatus:
     """When a model server asked to wait: the time until which calls are held back."""
     slots: int = 0
     slots_busy: int = 0
+    is_here: bool = False
+    """Whether this process does it; documents are worked on in one process at a time."""
 
 
 @dataclasses.dataclass(slots=True)
 class Progress:
-    """Counts the present job. A job begins with the first document after a pause and ends when nothing is left."""
+    """Counts the present job. A job begins with the first document after a pause and ends when nothing is left.
 
+    The name, start and counts of a job that has ended stay until the next one begins, as LightRAG's clients expect.
+    """
+
+    is_over: bool = True
     job_start: str | None = None
     job_name: str = "-"
     docs: int = 0
@@ -55,7 +61,8 @@ class Progress:
 
     def begin_document(self, name: str) -> None:
         """Count a document that is being worked on; the first one names the job."""
-        if self.job_start is None:
+        if self.is_over:
+            self.is_over = False
             self.job_start = now_iso()
             self.docs = self.docs_done = self.chunks = self.chunks_done = 0
             self.job_name = name[:40]
@@ -63,10 +70,9 @@ class Progress:
 
     def end_job(self) -> None:
         """Note that nothing is left to do."""
-        if self.job_start is not None:
+        if not self.is_over:
             self.say(f"Finished: {self.docs_done} of {self.docs} documents, {self.chunks_done} chunks")
-        self.job_start = None
-        self.job_name = "-"
+        self.is_over = True
 
     def say(self, message: str) -> None:
         """Keep a message for the watchers."""

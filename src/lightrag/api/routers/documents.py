@@ -11,6 +11,7 @@ from lightrag.api.dependencies import EngineDep, documented_key
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.common import DocId
 from lightrag.api.schemas.documents import (
+    NAMESPACES,
     ActionResponse,
     ClearCacheRequest,
     DeleteRequest,
@@ -37,22 +38,6 @@ from lightrag.types import DocStatus, DocumentRecord
 
 MAX_LISTED = 1000
 """Rows of GET /documents; the paginated route has no limit."""
-NAMESPACES = (
-    "full_docs",
-    "text_chunks",
-    "full_entities",
-    "full_relations",
-    "entity_chunks",
-    "relation_chunks",
-    "entities",
-    "relationships",
-    "chunks",
-    "chunk_entity_relation",
-    "doc_status",
-    "llm_response_cache",
-)
-"""LightRAG's stores, whose reload flags old clients expect; stores here never need a reload."""
-
 router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))
 
 by_id = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))

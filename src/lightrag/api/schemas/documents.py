@@ -25,6 +25,22 @@ STATUS_NAMES: tuple[StatusName, ...] = (
     "failed",
 )
 
+NAMESPACES = (
+    "full_docs",
+    "text_chunks",
+    "full_entities",
+    "full_relations",
+    "entity_chunks",
+    "relation_chunks",
+    "entities",
+    "relationships",
+    "chunks",
+    "chunk_entity_relation",
+    "doc_status",
+    "llm_response_cache",
+)
+"""LightRAG's stores, whose reload flags old clients expect; stores here never need a reload."""
+
 _ID = "doc-0cc175b9c0f1b6a831c399e269772661"
 _ROW_EXAMPLE: JsonDict = {
     "id": _ID,
