@@ -99,6 +99,11 @@ class Encoder:
         """Return the tokens of texts, special ones included."""
         return [as_tokens(item) for item in self.tokenizer.encode_batch([_encodable(text) for text in texts])]
 
+    def pair_encodings(self, first: str, seconds: Sequence[str]) -> list[tokenizers.Encoding]:
+        """Return a text paired with each of others, as the tokenizer's own pairs."""
+        opening = _encodable(first)
+        return list(self.tokenizer.encode_batch([(opening, _encodable(second)) for second in seconds]))
+
     def plain_tokens(self, text: str) -> list[int]:
         """Return the tokens of a text, without special ones."""
         return list(self.tokenizer.encode(_encodable(text), add_special_tokens=False).ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -41,10 +42,12 @@ class LlamaCppModel(BaseModelWrapper):
 
     async def generate(self, request: ChatRequest | CompletionRequest) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of an answer."""
-        if isinstance(request, ChatRequest):
+        if isinstance(request, CompletionRequest):
+            handler, body = "handle_completions", await asyncio.to_thread(_completion_body, request)
+        elif request.json_schema is None:
             handler, body = "handle_chat_completions", _chat_body(request)
         else:
-            handler, body = "handle_completions", _completion_body(request)
+            handler, body = "handle_completions", await asyncio.to_thread(self._bound_body, request)
         reader = _Reader()
         async with contextlib.aclosing(self._server.stream(handler, body)) as chunks:
             async for chunk in chunks:
@@ -52,6 +55,18 @@ class LlamaCppModel(BaseModelWrapper):
                 if piece is not None:
                     yield piece
         yield reader.last()
+
+    def _bound_body(self, request: ChatRequest) -> dict[str, Any]:
+        """Return the body of an answer that a schema binds; blocks.
+
+        The template is applied here and the grammar given with the plain text: for conversations llama.cpp makes a
+        weaker grammar of the schema, without limits that it does not know, and takes none beside tools.
+        """
+        conversation = {"messages": [dict(message) for message in request.messages]}
+        if request.tools:
+            conversation["tools"] = [dict(tool) for tool in request.tools]
+        prompt = str(self._server.local("/apply-template", conversation)["prompt"])
+        return _completion_body(CompletionRequest(prompt, request.sampling, request.json_schema))
 
     async def tokenize(self, text: str) -> list[int]:
         """Return token ids, without special tokens."""
@@ -110,9 +125,6 @@ def _chat_body(request: ChatRequest) -> dict[str, Any]:
         body |= {"logprobs": True, "top_logprobs": request.sampling.logprobs}
     if request.tools:
         body["tools"] = [dict(tool) for tool in request.tools]
-    if request.json_schema is not None:
-        schema = guided(request.json_schema)
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     return body
 
 
@@ -121,7 +133,7 @@ def _completion_body(request: CompletionRequest) -> dict[str, Any]:
     if request.sampling.logprobs is not None:
         body["logprobs"] = request.sampling.logprobs
     if request.json_schema is not None:
-        body["json_schema"] = guided(request.json_schema)
+        body["grammar"] = f"%llguidance {{}}\nstart: %json {guided(request.json_schema)}"
     return body
 
 

@@ -70,6 +70,9 @@ class LlamaServer:
         try:
             with urllib.request.urlopen(request, timeout=_LOCAL_TIMEOUT_S) as response:  # noqa: S310
                 answer: dict[str, Any] = json.load(response)
+        except urllib.error.HTTPError as error:
+            # Of what is asked here, only a template may refuse: the messages do not fit to it.
+            raise InvalidRequest(_reason(_message(error.read()))) from error
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
             raise ServiceError(f"llama.cpp did not answer {path}: {error}") from error
         return answer
@@ -227,6 +230,13 @@ def _raise_for(chunk: Chunk) -> None:
     raise ServiceError(f"llama.cpp failed: {error}")
 
 
+def _message(answer: bytes) -> object:
+    try:
+        return json.loads(answer)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return answer.decode("utf-8", "replace")
+
+
 def _reason(error: object) -> str:
     return f"The model cannot use this request: {str(error).strip()}"
 
@@ -247,16 +257,21 @@ def _parameters(xllamacpp: Any, source: ModelSource, context: int, key: str, set
     parameters.api_keys = [key]
     parameters.endpoint_slots = False
     parameters.ui = False
-    for name, value in {**settings, **_allowed(source.options)}.items():
+    for name, value in {**settings, **_allowed(xllamacpp, source.options)}.items():
         setattr(parameters, name, value)
     return parameters
 
 
-def _allowed(options: Mapping[str, Any]) -> dict[str, Any]:
+def _allowed(xllamacpp: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Translate what a tier may set beyond the common fields."""
     found: dict[str, Any] = {}
     if options.get("n_batch") is not None:
         found["n_batch"] = int(options["n_batch"])
+    if options.get("kv_cache"):
+        kind = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{str(options['kv_cache']).upper()}", None)
+        if kind is None:
+            raise ModelLoadError(f"llama.cpp has no type {options['kv_cache']!r} of cache; use f16, f32 or q8_0")
+        found |= {"cache_type_k": kind, "cache_type_v": kind}
     if options.get("chat_template"):
         found["chat_template"] = str(options["chat_template"])
     return found

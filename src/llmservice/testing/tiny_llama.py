@@ -1,7 +1,7 @@
 """Makes one tiny random Llama twice: as GGUF for llama.cpp and as a Hugging Face directory for MLX.
 
-Both hold the same float16 weights and the same tokenizer, so that greedy answers must be equal. Special tokens hardly
-ever win, so that answers run to their token limit.
+Both hold the same float32 weights and the same tokenizer, so that greedy answers must be equal: half precision would
+leave it to rounding which of two near tokens wins. Special tokens hardly ever win, so that answers run to their limit.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _random_weights(shape: LlamaShape, seed: int) -> Weights:
     rng = np.random.default_rng(seed)
 
     def draw(rows: int, columns: int, scale: float) -> npt.NDArray[np.float32]:
-        return (rng.standard_normal((rows, columns)) * scale).astype(np.float16).astype(np.float32)
+        return (rng.standard_normal((rows, columns)) * scale).astype(np.float32)
 
     width, inner, head = shape.width, shape.inner, shape.head_width
     weights: Weights = {
@@ -111,8 +111,7 @@ def _random_weights(shape: LlamaShape, seed: int) -> Weights:
 def _write_directory(folder: Path, shape: LlamaShape, weights: Weights, tokenizer: Any) -> None:
     from safetensors.numpy import save_file
 
-    half = {name: value.astype(np.float16) for name, value in weights.items()}
-    save_file(half, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -131,7 +130,7 @@ def _write_directory(folder: Path, shape: LlamaShape, weights: Weights, tokenize
         "hidden_act": "silu",
         "bos_token_id": 0,
         "eos_token_id": 2,
-        "torch_dtype": "float16",
+        "torch_dtype": "float32",
     }
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     tokenizer_config = {
@@ -161,10 +160,10 @@ def _write_gguf(path: Path, shape: LlamaShape, weights: Weights, tokenizer: Any)
     writer.add_rope_freq_base(10000.0)
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_vocab_size(shape.vocabulary)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     _add_tokenizer(writer, tokenizer)
     for name, value in _gguf_tensors(shape, weights).items():
-        writer.add_tensor(name, value if value.ndim == 1 else value.astype(np.float16))
+        writer.add_tensor(name, value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
