@@ -14,8 +14,10 @@ from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import retried_metadata
+from lightrag.indexing.custom_graph import read_custom_graph
 from lightrag.indexing.edits import Edit
 from lightrag.indexing.full_text import read_text
+from lightrag.indexing.given import GivenDocument, accept_given, given_chunks
 from lightrag.indexing.graph_editor import Edited, GraphEditor
 from lightrag.indexing.intake import (
     FileItem,
@@ -40,6 +42,7 @@ from lightrag.llm.routing import BackendReport
 from lightrag.retrieval import graph_info, graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
 from lightrag.types import (
+    UNKNOWN_SOURCE,
     Accepted,
     ChunkingChoice,
     DocStatus,
@@ -375,6 +378,28 @@ class Engine:
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """Return the L2-normalised vectors of texts, shape (len(texts), dimension), as documents are embedded."""
         return await self._parts.embed(texts)
+
+    # Graphs and chunks of one's own
+
+    async def add_custom_graph(self, custom_kg: Mapping[str, Any], doc_id: str | None = None) -> Accepted:
+        """Accept a graph in LightRAG's form (lists `chunks`, `entities`, `relationships`) as a document.
+
+        It is indexed in the background and deleted like any other; the same one given again changes nothing, another
+        one under the same id takes its place. Raises `InvalidInput`; then nothing is accepted.
+        """
+        given = await asyncio.to_thread(read_custom_graph, custom_kg, doc_id)
+        return await self._accept_given(given)
+
+    async def add_custom_chunks(
+        self, full_text: str, text_chunks: Sequence[str], doc_id: str | None = None, *, file_path: str = UNKNOWN_SOURCE
+    ) -> Accepted:
+        """Accept a text that is cut already; its chunks are read as others are. See `add_custom_graph`."""
+        return await self._accept_given(given_chunks(full_text, text_chunks, doc_id, file_path))
+
+    async def _accept_given(self, given: GivenDocument) -> Accepted:
+        accepted = await accept_given(self._storage, given, new_track_id("insert"), self._parts.chunkers.count)
+        self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
+        return accepted
 
     # The graph
 

@@ -100,6 +100,10 @@ class Chunkers:
         except InvalidInput as error:
             raise ConfigurationError(f"The settings CHUNK_* contradict each other: {error}") from None
 
+    def count(self, text: str) -> int:
+        """Return the number of tokens of a text."""
+        return self._tokens.count(text)
+
     def resolve(self, choice: ChunkingChoice) -> ChunkingChoice:
         """Return a complete choice: what is left open follows the settings.
 

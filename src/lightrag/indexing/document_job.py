@@ -32,6 +32,8 @@ from lightrag.indexing.full_text import (
     store_head,
     store_parts,
 )
+from lightrag.indexing.given import GRAPH, GivenExtractor, drop_given, is_given, read_given
+from lightrag.indexing.given import KEY as GIVEN
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
 from lightrag.indexing.intake import summary_of
 from lightrag.indexing.progress import Progress, now_iso
@@ -107,6 +109,9 @@ class DocumentJob:
         self._tickets: list[Ticket] = []
         self._notes: list[str] = []
         self._started = int(time.time())
+        self._extractor: Extractor = (
+            GivenExtractor(tools.storage) if record.metadata.get(GIVEN) == GRAPH else tools.extractor
+        )
         self._opening: dict[str, Any] = {}
         """What is still to be written of the beginning; it goes with the first transaction."""
 
@@ -123,7 +128,7 @@ class DocumentJob:
             chosen = choice_of(self._record)
             choice = chosen or self._tools.chunkers.default
             self._opening = {"status": DocStatus.PROCESSING, "error_msg": None, "failed_chunks": ()}
-            if chosen is None:
+            if chosen is None and not is_given(self._record):
                 self._opening["metadata"] = {**self._record.metadata, **used_metadata(choice)}
             chunks = await self._chunk(choice, created)
         finally:
@@ -145,12 +150,16 @@ class DocumentJob:
         texts, doc_id = self._tools.storage.kv(Namespace.FULL_DOCS), self._record.id
         old = frozenset(self._record.chunks_list)
         placed: list[Chunk] = []
-        cut = self._tools.chunkers.cut(
-            choice,
-            read_pieces(texts, doc_id, head),
-            doc_id=doc_id,
-            file_path=self._record.file_path,
-            pages=head.pages,
+        cut = (
+            read_given(self._tools.storage, self._record)
+            if is_given(self._record)
+            else self._tools.chunkers.cut(
+                choice,
+                read_pieces(texts, doc_id, head),
+                doc_id=doc_id,
+                file_path=self._record.file_path,
+                pages=head.pages,
+            )
         )
         async for chunks in cut:
             placed += await self._place(chunks, old, created)
@@ -168,6 +177,7 @@ class DocumentJob:
 
         async def forget(tx: Storage) -> None:
             await delete_text(tx.kv(Namespace.FULL_DOCS), self._record.id)
+            await drop_given(tx.kv(Namespace.EDITS), self._record.id)
             await tx.documents.delete([self._record.id])
 
         await self._write(forget, deleting=True)
@@ -291,7 +301,7 @@ class DocumentJob:
         self._tools.progress.chunks_done += len(chunks) - len(missing)
         failures: dict[str, ModelError] = {}
         found: list[ExtractedChunk] = []
-        fingerprint = self._tools.extractor.fingerprint
+        fingerprint = self._extractor.fingerprint
         finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]] = asyncio.Queue()
         # A long document takes part of the gate only, so that short ones get through beside it.
         share = asyncio.Semaphore(self._tools.gate.width)
@@ -341,7 +351,7 @@ class DocumentJob:
         outcome: Extraction | Exception
         try:
             async with share:
-                outcome = await self._tools.gate.through(lambda: self._tools.extractor.extract(chunk))
+                outcome = await self._tools.gate.through(lambda: self._extractor.extract(chunk))
         except UnusableAnswer as error:
             # Kept answers would be given again, and fail every retry.
             if self._tools.forget_answers is not None:
