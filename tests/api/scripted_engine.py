@@ -73,7 +73,7 @@ class ScriptedEngine:
             dict.fromkeys(Role, ModelFacts("test", "model")) if script.has_model else {},
             ModelFacts("embedded", "test", dimension=8),
             "nlp",
-            "SQLite",
+            "sqlite",
         )
 
     def backends(self) -> list[BackendReport]:

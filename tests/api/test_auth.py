@@ -105,6 +105,8 @@ TABLE: list[tuple[str, dict[str, str], dict[str, str], tuple[int, str] | None]] 
     ("accounts, alg None", ACCOUNTS, bearer(unsigned("None")), INVALID),
     ("accounts, for somebody else's service", ACCOUNTS, bearer(token(aud="other")), INVALID),
     ("accounts, not yet", ACCOUNTS, bearer(token(nbf=time.time() + 99)), INVALID),
+    ("accounts, endless", ACCOUNTS, bearer(token(exp=float("inf"))), INVALID),
+    ("accounts, expires in words", ACCOUNTS, bearer(token(exp="tomorrow")), INVALID),
     ("accounts, never expires", ACCOUNTS, bearer(jwt.encode({"sub": "ada"}, SECRET)), INVALID),
     ("accounts, no name", ACCOUNTS, bearer(jwt.encode({"exp": time.time() + 99}, SECRET)), INVALID),
     ("accounts, deep header", ACCOUNTS, bearer(base64.b64encode(b"[" * 2000).decode() + ".e30.x"), INVALID),

@@ -12,8 +12,9 @@ import httpx
 import jwt
 import pytest
 
-from lightrag.api import auth_login
+from lightrag.api import auth_login, auth_tokens
 from lightrag.api.auth_login import ConfiguredAccounts, LoginDesk, LoginLimit, TooManyLogins, network_of
+from lightrag.api.auth_tokens import Claims, TokenSigner
 from lightrag.api.logs import secrets_of
 from lightrag.passwords import is_right, make_hash
 from lightrag.settings import load_settings
@@ -296,3 +297,26 @@ def test_the_log_masks_the_secrets_of_accounts(tmp_path: Path) -> None:
     settings = load_settings(None, ACCOUNTS | {"AUTH_USERNAME": "x", "AUTH_PASSWORD": "pass-of-x"}, tmp_path)
     assert {SECRET, "pass-of-ada", "pass-of-bob", "pass-of-x"} <= set(secrets_of(settings))
     assert "pass-of" not in repr(settings) + str(settings.describe())
+
+
+def test_a_token_that_was_good_ends_all_the_same(tmp_path: Path) -> None:
+    now = time.time()
+    signer = TokenSigner(load_settings(None, ACCOUNTS, tmp_path).auth, lambda: now)
+    shown = token(hours=1)
+    assert isinstance(signer.read(shown), Claims)
+    assert isinstance(signer.read(shown), Claims)
+    now += 3601
+    assert signer.read(shown) == auth_tokens.EXPIRED
+    assert signer.read(shown) == auth_tokens.EXPIRED
+
+
+def test_what_is_remembered_of_tokens_is_bounded_and_of_one_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth_tokens, "_MAX_VERIFIED", 10)
+    signer = TokenSigner(load_settings(None, {}, tmp_path).auth)
+    shown = [signer.make(f"guest {n}", "guest") for n in range(30)]
+    assert all(isinstance(signer.read(item), Claims) for item in shown)
+    assert len(signer._verified) == 10
+    signer.share_secret(tmp_path)
+    assert not any(isinstance(signer.read(item), Claims) for item in shown)

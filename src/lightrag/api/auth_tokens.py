@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import secrets
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 
 import jwt
 import structlog
+from jwt.types import Options
 
 from lightrag.api.auth_principal import Refusal
 from lightrag.settings import AuthSettings
@@ -30,6 +34,10 @@ SECRET_FILE = ".token_secret"  # noqa: S105 - the name of a file
 _SECRET_BYTES = 32
 _MAX_TOKEN = 4096
 """Characters of a token; ours have some 200."""
+_CHECKS: Options = {"require": ["exp", "sub"], "verify_exp": False}
+"""The expiry is looked at with every use, and not only when the signature is verified."""
+_MAX_VERIFIED = 4096
+"""Tokens that are remembered as verified."""
 _LONG_KEY = 64
 """Bytes of a key that suffice for every algorithm, and no more than the block of any of their hashes."""
 
@@ -48,11 +56,13 @@ class Claims:
 class TokenSigner:
     """Makes and reads tokens; one secret, one algorithm."""
 
-    def __init__(self, settings: AuthSettings) -> None:
+    def __init__(self, settings: AuthSettings, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
+        self._clock = clock
         secret = settings.token_secret.get_secret_value().encode() if settings.token_secret else b""
         self._is_configured = bool(secret)
         self._key = _padded(secret or secrets.token_bytes(_SECRET_BYTES))
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def share_secret(self, working_dir: Path) -> None:
         """Take the secret that all processes on a working folder sign with, where none is configured.
@@ -63,6 +73,7 @@ class TokenSigner:
         if not self._is_configured:
             try:
                 self._key = _padded(_kept_secret(working_dir / SECRET_FILE))
+                self._verified.clear()
             except OSError as error:
                 log.warning("tokens are good in this process only: set TOKEN_SECRET", reason=str(error))
 
@@ -73,23 +84,34 @@ class TokenSigner:
             metadata["generation"] = generation
         claims = {
             "sub": subject,
-            "exp": int(time.time() + self.lifetime(role)),
+            "exp": int(self._clock() + self.lifetime(role)),
             "role": role,
             "metadata": metadata,
         }
         return jwt.encode(claims, self._key, algorithm=self._settings.algorithm)
 
     def read(self, token: str) -> Claims | Refusal:
-        """Return what a token says, or why it is refused."""
+        """Return what a token says, or why it is refused.
+
+        A signature is verified once: a client shows the same token with every request.
+        """
+        claims = self._verified.get(token) or self._verify(token)
+        if isinstance(claims, Refusal):
+            return claims
+        if claims.expires_at <= self._clock():
+            self._verified.pop(token, None)
+            return EXPIRED
+        self._verified[token] = claims
+        if len(self._verified) > _MAX_VERIFIED:
+            self._verified.popitem(last=False)
+        return claims
+
+    def _verify(self, token: str) -> Claims | Refusal:
         if len(token) > _MAX_TOKEN:
             return INVALID
         try:
-            claims = jwt.decode(
-                token, self._key, algorithms=[self._settings.algorithm], options={"require": ["exp", "sub"]}
-            )
+            claims = jwt.decode(token, self._key, algorithms=[self._settings.algorithm], options=_CHECKS)
             return _claims(claims)
-        except jwt.ExpiredSignatureError:
-            return EXPIRED
         except Exception:
             # Whatever cannot be read proves nothing, in whichever way it breaks the parser.
             return INVALID
@@ -104,9 +126,12 @@ def _claims(claims: dict[str, Any]) -> Claims | Refusal:
     role = claims.get("role", "user")
     metadata = claims.get("metadata")
     generation = metadata.get("generation", 0) if isinstance(metadata, dict) else 0
+    expires_at = float(claims["exp"])
+    if not math.isfinite(expires_at):
+        return INVALID
     if role not in ("user", "guest") or not isinstance(generation, int):
         return WRONG_KIND
-    return Claims(claims["sub"], role, float(claims["exp"]), generation)
+    return Claims(claims["sub"], role, expires_at, generation)
 
 
 def _padded(key: bytes) -> bytes:
