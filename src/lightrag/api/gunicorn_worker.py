@@ -44,6 +44,10 @@ class LightRAGWorker(UvicornWorker):  # type: ignore[misc]
         beat = asyncio.create_task(self._beat(server, context), name="worker-beat")
         try:
             await server.serve(sockets=self.sockets)
+        except SystemExit:
+            # uvicorn's way to say that the application did not start.
+            if context.start_error is None:
+                raise
         finally:
             beat.cancel()
             await asyncio.gather(beat, return_exceptions=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import sys
 from collections.abc import Iterator, Sequence
 
 import structlog
 from pydantic import BaseModel, SecretStr
 
+from lightrag.api.log_files import SharedRotatingFile
 from lightrag.settings import Settings
 
 MASK = "********"
@@ -37,6 +37,8 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
+        if isinstance(handler, SharedRotatingFile):
+            handler.close()
     for handler in _handlers(settings):
         is_terminal = isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
         colours = is_terminal and sys.stderr.isatty()
@@ -68,11 +70,10 @@ def _handlers(settings: Settings) -> Iterator[logging.Handler]:
     folder = settings.server.log_dir
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        yield logging.handlers.RotatingFileHandler(
+        yield SharedRotatingFile(
             folder / "lightrag.log",
-            maxBytes=settings.server.log_max_bytes,
-            backupCount=settings.server.log_backup_count,
-            encoding="utf-8",
+            max_bytes=settings.server.log_max_bytes,
+            backups=settings.server.log_backup_count,
         )
 
 

@@ -215,6 +215,7 @@ class Pipeline:
             paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
             slots=report["slots"],
             slots_busy=report["slots_busy"] if busy else 0,
+            is_here=own,
         )
 
     def _report(self) -> dict[str, Any]:
@@ -263,7 +264,10 @@ class Pipeline:
         """Do what there is to do now, as far as it falls to this process; return how many documents were begun."""
         if not self._sharing.is_indexer and not await self._become_indexer():
             return 0
+        is_new_job = self._tools.progress.is_over
         claimed = await self._claim()
+        if claimed and is_new_job:
+            await self._sharing.report(self._report())
         if not claimed and not self._active:
             await self._rest()
         elif time.monotonic() - self._summarised_at > self._options.summarise_every:

@@ -109,7 +109,8 @@ class Sharing:
         scans = self._scanner.is_held and is_due
 
         async def write(tx: Storage) -> None:
-            if renews and not await self._indexer.renew(tx, report):
+            # The post may have been left while this waited for its turn.
+            if renews and self._indexer.is_held and not await self._indexer.renew(tx, report):
                 _log.warning("Another process has taken over the indexing, because this one stood still for too long")
             if scans:
                 await self._scanner.renew(tx, {})
