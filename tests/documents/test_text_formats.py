@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
+import zipfile
 
 import pytest
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_every_promised_suffix_has_a_parser() -> None:
     promised = (
         "txt md pdf docx pptx xlsx rtf odt tex epub html htm csv json xml yaml yml log conf ini properties sql bat sh "
-        "c cpp py java js ts swift go rb php css scss less h hpp mdx"
+        "c cpp py java js ts swift go rb php css scss less h hpp mdx textpack"
     )
     assert [f".{suffix}" for suffix in promised.split()] == list(SUPPORTED_SUFFIXES) == list(FORMATS)
 
@@ -52,6 +54,18 @@ async def test_a_line_end_across_two_blocks_is_one_line_end(parse: Parse) -> Non
 async def test_a_huge_single_line_is_read(parse: Parse) -> None:
     line = "abcdefgh " * 600_000
     assert (await parse("a.md", line)).text == line
+
+
+async def test_a_textpack_is_its_text(parse: Parse) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("Otters.textbundle/info.json", "{}")
+        archive.writestr("Otters.textbundle/text.md", "# Otters\n\nThey hold hands.")
+        archive.writestr("Otters.textbundle/assets/text.md", "not this one")
+    document = await parse("a.textpack", packed.getvalue())
+    assert (document.title, document.text) == ("Otters", "# Otters\n\nThey hold hands.")
+    with pytest.raises(UnreadableDocument, match="not a TextPack"):
+        await parse("b.textpack", b"no zip")
 
 
 async def test_markdown_title_is_its_first_heading(parse: Parse) -> None:

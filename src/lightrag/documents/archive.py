@@ -52,6 +52,10 @@ class SafeArchive:
     ) -> None:
         self._zip.close()
 
+    def names(self) -> list[str]:
+        """Return the names of all entries."""
+        return list(self._names)
+
     def __contains__(self, name: str) -> bool:
         return name in self._names
 

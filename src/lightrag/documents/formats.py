@@ -22,7 +22,7 @@ SUPPORTED_SUFFIXES: tuple[str, ...] = (
     *(".txt", ".md", ".pdf", ".docx", ".pptx", ".xlsx", ".rtf", ".odt", ".tex", ".epub", ".html", ".htm"),
     *(".csv", ".json", ".xml", ".yaml", ".yml", ".log", ".conf", ".ini", ".properties", ".sql", ".bat", ".sh"),
     *(".c", ".cpp", ".py", ".java", ".js", ".ts", ".swift", ".go", ".rb", ".php", ".css", ".scss", ".less"),
-    *(".h", ".hpp", ".mdx"),
+    *(".h", ".hpp", ".mdx", ".textpack"),
 )
 """All suffixes that are read by default, lower case, in the order in which they are shown."""
 
@@ -74,6 +74,7 @@ _OWN_PARSER: Mapping[str, Format] = {
     ".htm": _HTML,
     ".csv": Format("CSV", f"{_HERE}.delimited:parse"),
     ".json": Format("JSON", f"{_HERE}.json_text:parse"),
+    ".textpack": Format("TextPack", f"{_HERE}.textpack:parse"),
     ".xml": Format("XML", f"{_HERE}.xml_text:parse"),
 }
 

@@ -210,7 +210,7 @@ async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish
         if await _md5(file) != await file_md5(target):
             return str(error)
         is_new_file = False
-    except NotADirectoryError:
+    except (NotADirectoryError, FileExistsError):
         raise InvalidInput(f"'{wish.folder}' cannot be a folder: a file of that name is there") from None
     accepted: Accepted = await engine.add_file(
         name, track_id=wish.track_id, tags=wish.tags, on_conflict=wish.on_conflict, chunking=wish.chunking

@@ -16,6 +16,11 @@ def parse(source: Source, out: TextBuilder) -> None:
     with source.path.open("rb") as stream:
         for number, text in enumerate(read_text(stream, source.name)):
             if number == 0 and suffix_of(source.name) in (".md", ".mdx"):
-                heading = _MARKDOWN_TITLE.match(text[:4096])
-                out.set_title(heading[1].rstrip("# \r") if heading else None)
+                out.set_title(markdown_title(text))
             out.add(text)
+
+
+def markdown_title(text: str) -> str | None:
+    """Return the heading with which a Markdown text begins, if it does."""
+    heading = _MARKDOWN_TITLE.match(text[:4096])
+    return heading[1].rstrip("# \r") if heading else None
