@@ -48,6 +48,10 @@ class NotFound(LightRAGError):
     """The named thing does not exist in this workspace."""
 
 
+class Forbidden(LightRAGError):
+    """The caller may not do this; whether what it is about exists is not told."""
+
+
 class Conflict(LightRAGError):
     """The request contradicts the present state; the message says which and how to resolve it."""
 

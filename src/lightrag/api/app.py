@@ -13,14 +13,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 from lightrag.api.auth import NEW_TOKEN, AccessGuard
 from lightrag.api.auth_access import Access
+from lightrag.api.auth_control import ControlAccess, ControlAccounts, ControlTokens
 from lightrag.api.body_limit import BodyLimit
 from lightrag.api.context import ServerContext
+from lightrag.api.control import ControlDoor
 from lightrag.api.errors import install_error_handlers
 from lightrag.api.faces.errors import FaceErrors, install_face_errors
 from lightrag.api.health_report import server_version
 from lightrag.api.metrics import Metrics
 from lightrag.api.middleware import REQUEST_ID, RequestRecorder, RootPath
 from lightrag.api.offline_docs import install_docs
+from lightrag.api.routers import access as access_routes
 from lightrag.api.routers import (
     auth,
     documents,
@@ -52,6 +55,7 @@ _TAGS = [
     {"name": "query", "description": "Ask questions about the documents."},
     {"name": "graph", "description": "Look at entities and relations."},
     {"name": "auth", "description": "Log in, and ask whether that is needed."},
+    {"name": "access", "description": "Tokens, users, rights and the log of administrative changes."},
     {"name": "ollama", "description": "The documents as a model of an Ollama server."},
     {"name": "openai", "description": "The documents as models of OpenAI's chat dialect."},
     {"name": "health", "description": "State and metrics of the server."},
@@ -63,7 +67,10 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
 
     `open_engine` makes the engine, `lightrag.assembly.open_engine` unless told.
     """
-    server = ServerContext(settings, Metrics(), server_version(), Access(settings))
+    control = ControlDoor(settings)
+    known = ControlAccess(control)
+    access = Access(settings, [ControlTokens(known)], [ControlAccounts(known)])
+    server = ServerContext(settings, Metrics(), server_version(), access, control, known)
     app = FastAPI(
         title="LightRAG Server",
         description=_DESCRIPTION,
@@ -82,6 +89,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
         install_docs(app)
     app.include_router(health.router)
     app.include_router(auth.router)
+    app.include_router(access_routes.router)
     # Before the routes of documents, whose ids would take its paths.
     app.include_router(graph_editing.router)
     app.include_router(uploads.router)
@@ -126,6 +134,7 @@ def _lifespan(
             engine = await open_engine(settings, settings.paths.workspace)
             await engine.start()
             await server.access.start(settings.paths.working_dir)
+            await server.known_access.refresh()
         except LightRAGError as error:
             server.start_error = error
             raise
@@ -137,6 +146,7 @@ def _lifespan(
         finally:
             server.engine = None
             await engine.close()
+            await server.control.close()
 
     return life
 

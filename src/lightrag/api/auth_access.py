@@ -99,13 +99,13 @@ class SessionTokens:
         signer: TokenSigner,
         sources: Sequence[AccountSource],
         settings: AuthSettings,
-        key: ServerKey,
+        others: Sequence[Authenticator],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._signer = signer
         self._sources = sources
         self._settings = settings
-        self._key = key
+        self._others = others
         self._clock = clock
         self._renewed: OrderedDict[str, float] = OrderedDict()
 
@@ -124,7 +124,7 @@ class SessionTokens:
         if (claims.role == "guest") == self.closes:
             return WRONG_KIND
         if claims.role == "guest":
-            if self._key.closes:
+            if any(other.closes for other in self._others):
                 return None
             principal: Principal | None = Principal("guest", GUEST, "admin", is_admin=True)
         else:
@@ -171,13 +171,13 @@ class Access:
         self._sources = (*sources, ConfiguredAccounts(auth.everyone))
         self._key = ServerKey(settings.server.api_key)
         self.signer = TokenSigner(auth)
-        self.sessions = SessionTokens(self.signer, self._sources, auth, self._key)
+        keys = (BearerKey(self._key), *authenticators, HeaderKey(self._key))
+        self.sessions = SessionTokens(self.signer, self._sources, auth, keys)
         self.desk = LoginDesk(auth, self._sources)
         self._authenticators: tuple[Authenticator, ...] = (
-            BearerKey(self._key),
-            *authenticators,
+            *keys[:-1],
             self.sessions,
-            HeaderKey(self._key),
+            keys[-1],
         )
 
     @property

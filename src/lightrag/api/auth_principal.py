@@ -26,6 +26,8 @@ class Principal:
     """Roles by workspace; None for the same role in all."""
     is_admin: bool = False
     """Whether the server itself may be looked at and managed."""
+    key: str = ""
+    """Id of the token or account in the control plane, where it is of there."""
 
     def role_in(self, workspace: str) -> Role | None:
         """Return the role in a workspace; None for no right at all."""

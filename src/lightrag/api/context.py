@@ -6,6 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from lightrag.api.auth_access import Access
+from lightrag.api.auth_control import ControlAccess
+from lightrag.api.control import ControlDoor
 from lightrag.api.metrics import Metrics
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
@@ -22,6 +24,8 @@ class ServerContext:
     metrics: Metrics
     version: str
     access: Access
+    control: ControlDoor
+    known_access: ControlAccess
     engine: Engine | None = None
     """Set while the application runs."""
     server_mode: str = "uvicorn"

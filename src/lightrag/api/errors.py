@@ -26,6 +26,7 @@ STATUS: Sequence[tuple[type[errors.LightRAGError], HTTPStatus]] = (
     (errors.TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.InvalidInput, HTTPStatus.BAD_REQUEST),
     (errors.NotFound, HTTPStatus.NOT_FOUND),
+    (errors.Forbidden, HTTPStatus.FORBIDDEN),
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.Cancelled, HTTPStatus.CONFLICT),
     (errors.StorageMismatch, HTTPStatus.CONFLICT),

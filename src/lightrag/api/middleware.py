@@ -65,6 +65,7 @@ class RequestRecorder:
         sent = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = sent if _SAFE_ID.fullmatch(sent) else secrets.token_hex(8)
         status = CLIENT_CLOSED
+        scope[_REQUEST_ID] = request_id
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -89,4 +90,10 @@ class RequestRecorder:
         record("request", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 1))
 
 
+def request_id_of(scope: Scope) -> str:
+    """Return the id of a request; empty where none was given."""
+    return str(scope.get(_REQUEST_ID, ""))
+
+
+_REQUEST_ID = "lightrag.request_id"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lightrag.cli.access_commands import audit, keys_app, token_app, user_app
 from lightrag.cli.running import Where, run
 from lightrag.types import MODES, DocumentFilter, Mode, TagValue
 
@@ -24,6 +25,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(token_app, name="token")
+app.add_typer(user_app, name="user")
+app.add_typer(keys_app, name="keys")
+app.command("audit")(audit)
 
 Url = Annotated[str | None, typer.Option("--url", help="Work on the server at this address.", show_default=False)]
 ApiKey = Annotated[

@@ -12,7 +12,7 @@ from lightrag.passwords import Scheme, make_hash
 def hash_password(scheme: Scheme) -> int:
     """Print the hash of a password that is asked for twice, or of the first line of the standard input."""
     try:
-        typer.echo(make_hash(_password(), scheme))
+        typer.echo(make_hash(read_password(), scheme))
     except UnicodeError:
         typer.echo("The password is not UTF-8 text.", err=True)
         return 1
@@ -22,7 +22,8 @@ def hash_password(scheme: Scheme) -> int:
     return 0
 
 
-def _password() -> str:
+def read_password() -> str:
+    """Return a password that is asked for twice, or the first line of the standard input."""
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")

@@ -244,6 +244,16 @@ class AccessControl:
             roles = await _roles_of(session, "user", row.id)
         return Entitlement("user", row.id, row.name, row.is_admin, roles)
 
+    async def in_use(self) -> tuple[bool, bool, tuple[str, ...]]:
+        """Return whether there are tokens, whether there are accounts, and one of the accounts' password hashes.
+
+        Ended ones count too: a server does not become open to everybody on the day that its last token expires.
+        """
+        async with self._database.read() as session:
+            token = await session.scalar(select(TokenRow.id).limit(1))
+            stored = await session.scalar(select(UserRow.password_hash).limit(1))
+        return token is not None, stored is not None, () if stored is None else (stored,)
+
     # Rights
 
     async def grant(self, actor: Actor, kind: str, subject_id: str, workspace: str, role: AccessRole | None) -> None:
