@@ -1,4 +1,4 @@
-"""`lightrag hash-password`."""
+"""`lightrag hash-password`, also under LightRAG's name `lightrag-hash-password`."""
 
 from __future__ import annotations
 
@@ -27,3 +27,10 @@ def read_password() -> str:
     if sys.stdin.isatty():
         return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.buffer.readline().decode("utf-8").rstrip("\r\n")
+
+
+def main() -> None:
+    """Run the command by itself."""
+    from lightrag.cli.main import app
+
+    app(["hash-password", *sys.argv[1:]])
