@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_NAMES_A_MODEL = frozenset({"model", "embed_model", "base_url", "host", "tokenizer"})
+"""Arguments by which a caller chooses another model than the one that the dimension is noted of."""
+
 
 @dataclasses.dataclass
 class EmbeddingFunc:
@@ -45,11 +48,12 @@ class EmbeddingFunc:
         vectors = np.asarray(result)
         texts = args[0] if args else kwargs.get("texts")
         if isinstance(texts, Sequence) and not isinstance(texts, str):
-            self._check(vectors, len(texts))
+            self._check(vectors, len(texts), is_other_model=bool(kwargs.keys() & _NAMES_A_MODEL))
         return vectors
 
-    def _check(self, vectors: npt.NDArray[Any], count: int) -> None:
-        if vectors.size != count * self.embedding_dim:
+    def _check(self, vectors: npt.NDArray[Any], count: int, *, is_other_model: bool) -> None:
+        dimension = vectors.shape[-1] if is_other_model and vectors.ndim == 2 else self.embedding_dim
+        if vectors.size != count * dimension:
             raise ValueError(
                 f"the embedding function returned an array of shape {vectors.shape} for {count} texts, where "
                 f"({count}, {self.embedding_dim}) was expected; set embedding_dim to what the model gives"

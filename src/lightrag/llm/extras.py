@@ -34,3 +34,12 @@ def _missing(module: str, extra: str, setting: str) -> ConfigurationError:
         f"{setting} needs the package '{module.partition('.')[0]}', which is not installed; "
         f"install it with: pip install 'lightrag-server[{extra}]'"
     )
+
+
+def not_in_process(function: str) -> ConfigurationError:
+    """Return the error for a function of LightRAG that loads a model into the process itself."""
+    return ConfigurationError(
+        f"{function} would run a model inside this process, which this distribution leaves to a model server: start "
+        "llmservice, vLLM, Ollama or another server that speaks OpenAI's dialect, and use "
+        "lightrag.llm.openai.openai_complete_if_cache and openai_embed with its base_url"
+    )
