@@ -55,9 +55,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     # What the master holds stays as it is: no page of it is copied because a worker counts references.
     gc.freeze()
     application = GunicornApplication(arguments, settings, listener)
+    master = os.getpid()
     try:
         application.run()
     except (SystemExit, HaltServer) as ending:
+        if os.getpid() != master:
+            raise  # a worker, which was forked below `run`
         # The second kind escapes where another worker fails while the master is stopping because of the first.
         failures = application.board.failures()
         if failures and not (isinstance(ending, SystemExit) and not ending.code):
