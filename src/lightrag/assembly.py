@@ -154,7 +154,7 @@ def _engine(
                 summarizer=_summarizer(settings, storage, models, fold),
                 slot_use=lambda: _slot_use(models.extraction),
             ),
-            asker=_retriever(settings, storage, models, tokenizer, fold.rules),
+            asker=_retriever(settings, storage, models, tokenizer, fold),
             verifier=Verifier(storage, fold),
             editor=GraphEditor(storage, fold),
             scan=scan,
@@ -268,8 +268,9 @@ def _fold_rules(settings: Settings) -> FoldRules:
 
 
 def _retriever(
-    settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, rules: FoldRules
+    settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder
 ) -> Retriever:
+    rules, edits = fold.rules, fold.overlays
     return Retriever(
         storage,
         models.embedding,
@@ -283,8 +284,8 @@ def _retriever(
         chat=dict(models.chat),
         reranker=models.reranker,
         quote=ExtractiveAnswerer(models.embedding).quote,
-        fold_entity=lambda name, evidence: fold_entity(name, evidence, rules),
-        fold_relation=lambda pair, evidence: fold_relation(pair, evidence, rules),
+        fold_entity=lambda name, found: fold_entity(name, found, rules, record=edits.latest.entities.get(name)),
+        fold_relation=lambda pair, found: fold_relation(pair, found, rules, record=edits.latest.relations.get(pair)),
     )
 
 

@@ -369,11 +369,18 @@ class Engine:
 
     async def query(self, question: str, param: QueryParam) -> QueryResult:
         """Answer a question. Raises `ModelError` where a model fails."""
+        await self._look_up_edits(param)
         return await self._parts.asker.answer(question, param)
 
     async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
         """Return what is found for a question, without an answer."""
+        await self._look_up_edits(param)
         return await self._parts.asker.retrieve(question, param)
+
+    async def _look_up_edits(self, param: QueryParam) -> None:
+        # Behind a filter, entities are folded for the question; otherwise the stored ones have the edits in them.
+        if not param.filter.is_empty:
+            await self._parts.editor.look_up_edits()
 
     async def embed(self, texts: Sequence[str]) -> FloatArray:
         """Return the L2-normalised vectors of texts, shape (len(texts), dimension), as documents are embedded."""

@@ -27,6 +27,7 @@ from lightrag.types import Chunk, DocStatus, DocumentRecord, Entity, Relation
 
 NAMES = ["A", "B", "C", "D", "E"]
 Fact = tuple[str, str, str]
+TIME = "1970-01-01T00:00:07+00:00"
 
 
 @dataclasses.dataclass
@@ -44,7 +45,7 @@ class Desk:
         entities = [RawEntity(name, "person", f"{name} of {doc}") for fact in facts for name in fact[:2]]
         relations = [RawRelation(one, other, word, f"{one} {word} {other} ({doc})") for one, other, word in facts]
         async with self.storage.transaction() as tx:
-            await tx.documents.put([DocumentRecord(doc, DocStatus.PROCESSED, chunks_list=(chunk.id,))])
+            await tx.documents.put([DocumentRecord(doc, DocStatus.PROCESSED, created_at=TIME, chunks_list=(chunk.id,))])
             await add_chunks(tx, [chunk])
             await add_extractions(tx, [ExtractedChunk(chunk, assemble(entities, relations), 7, "test")], self.fold)
 

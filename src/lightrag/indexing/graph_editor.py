@@ -202,6 +202,10 @@ class GraphEditor:
 
     # The log
 
+    async def look_up_edits(self) -> None:
+        """Bring `Overlays.latest` up to what is committed."""
+        await self._fold.overlays.current(self._storage)
+
     async def list_edits(self, *, limit: int = 100, before: int | None = None) -> list[Edit]:
         """Return edits, the newest first; `before`: only those with a smaller number."""
         return await read_newest(self._storage, limit, before=before)

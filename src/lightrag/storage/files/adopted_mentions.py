@@ -60,8 +60,8 @@ class AdoptedMentions:
             index = state.by_pair.get(pair)
             self._pairs[pair] = [chunk_id for _, chunk_id in index.places] if index is not None else []
 
-    def run(self) -> None:
-        """Replace the mentions of every chunk of which the graph says something else than they do."""
+    def run(self) -> set[str]:
+        """Replace the mentions of every chunk of which the graph says something else than they do; return these."""
         names, pairs = _inverted(self._names), _inverted(self._pairs)
         changed = {
             chunk_id
@@ -81,6 +81,7 @@ class AdoptedMentions:
             if said.entities or said.relations:
                 self._state.add_said(chunk_id, said)
         self._count()
+        return changed
 
     def _agrees(self, chunk_id: str, names: list[str], pairs: list[Pair]) -> bool:
         said = self._state.said.get(chunk_id)

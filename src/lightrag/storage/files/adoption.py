@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,10 +77,10 @@ class Adoption:
         chunks = self._adopt_chunks()
         self._adopt_documents(chunks)
         self._number_chunks(chunks)
-        AdoptedMentions(
+        changed = AdoptedMentions(
             self._state, self._stored.graph, self._stored.entity_chunks, self._stored.relation_chunks, chunks
         ).run()
-        self._adopt_extractions(chunks)
+        self._adopt_extractions(chunks, changed)
         self._adopt_terms(chunks)
         self._adopt_vectors(chunks)
 
@@ -187,7 +187,7 @@ class Adoption:
                 )
                 self._chunks.put(key, orjson.dumps(row))
 
-    def _adopt_extractions(self, chunks: Mapping[str, JsonObject]) -> None:
+    def _adopt_extractions(self, chunks: Mapping[str, JsonObject], changed: Collection[str]) -> None:
         rows = self._state.kv[Namespace.EXTRACTIONS]
         for key in [key for key in rows if key not in chunks]:
             rows.remove(key)
@@ -197,6 +197,9 @@ class Adoption:
             is_done = record is not None and record.status is DocStatus.PROCESSED
             before = rows.get(key)
             if said is None and not is_done:
+                continue
+            if before is not None and key not in changed:
+                # What was found may bear other names than what manual edits made of it.
                 continue
             entities = [[e.name, e.type, e.description] for e in said.entities.values()] if said else []
             relations = (
