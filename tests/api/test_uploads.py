@@ -52,7 +52,9 @@ async def test_a_known_name_is_duplicated_and_the_file_stays(real: Real) -> None
         assert await count(server) == 1
     assert again.status_code == 200
     assert again.json()["status"] == "duplicated"
-    assert "already exists in document storage (Status: DocStatus.PROCESSED)." in again.json()["message"]
+    assert again.json()["message"] == (
+        "File 'ada.txt' already exists in document storage (Status: DocStatus.PROCESSED)."
+    )
 
 
 async def test_a_changed_file_can_replace_the_known_one(real: Real) -> None:

@@ -78,7 +78,8 @@ async def upload(
     if isinstance(accepted, str):
         return InsertResponse(status="duplicated", message=accepted, track_id="", documents=[])
     name = accepted.record.file_path.rpartition("/")[2]
-    return inserted([accepted], f"File '{name}' uploaded successfully. Processing will continue in background.")
+    message = f"File '{name}' uploaded successfully. Processing will continue in background."
+    return inserted([accepted], message, noun="File")
 
 
 @router.post("/file", operation_id="insert_file", responses=errors(400, 403, 409, 413, 503))
@@ -92,9 +93,8 @@ async def insert_file(
     accepted = await _take(engine, settings, file, _wish())
     if isinstance(accepted, str):
         return InsertResponse(status="duplicated", message=accepted, track_id="", documents=[])
-    return inserted(
-        [accepted], f"File '{accepted.record.file_path}' saved successfully. Processing will continue in background."
-    )
+    message = f"File '{accepted.record.file_path}' saved successfully. Processing will continue in background."
+    return inserted([accepted], message, noun="File")
 
 
 @router.post("/file_batch", operation_id="insert_file_batch", responses=errors(400, 403, 413, 503))

@@ -6,6 +6,7 @@ Format: textbundle.org, specification version 2; the text is `text.md`, `text.ma
 from __future__ import annotations
 
 import posixpath
+from typing import BinaryIO, cast
 
 from lightrag.documents.archive import SafeArchive
 from lightrag.documents.builder import TextBuilder
@@ -24,7 +25,7 @@ def parse(source: Source, out: TextBuilder) -> None:
         if name is None:
             raise UnreadableDocument(f"'{source.name}' is a zip container, but not a TextPack: it has no file text.md.")
         with archive.open(name) as stream:
-            for number, text in enumerate(read_text(stream, f"{source.name}/{name}")):
+            for number, text in enumerate(read_text(cast(BinaryIO, stream), f"{source.name}/{name}")):
                 if number == 0:
                     out.set_title(markdown_title(text))
                 out.add(text)
