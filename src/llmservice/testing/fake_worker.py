@@ -108,10 +108,8 @@ async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -
             words, pause, dies = [f"w{number}" for number in range(int(count))], float(slow[0]) if slow else 0.0, None
         case ["die"]:
             os._exit(9)
-        case ["die-once", path, *rest] if not Path(path).exists():
-            Path(path).touch()
-            os._exit(9)
         case ["die-once", path, *rest]:
+            _die_once(Path(path))
             words, pause, dies = rest, 0.0, None
         case ["die-after", count]:
             words, pause, dies = [f"w{number}" for number in range(99)], 0.01, int(count)
@@ -139,6 +137,12 @@ async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -
         yield Piece(spoken, logprobs if sampling.logprobs is not None else ())
     finish = "length" if len(words) == sampling.max_tokens else "stop"
     yield Piece(finish_reason=finish, prompt_tokens=len(text.split()), completion_tokens=len(words))  # type: ignore[arg-type]
+
+
+def _die_once(mark: Path) -> None:
+    if not mark.exists():
+        mark.touch()
+        os._exit(9)
 
 
 def _least(schema: Mapping[str, Any]) -> Any:
