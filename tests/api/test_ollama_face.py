@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from lightrag.errors import ContextTooLong, LightRAGError, ModelRefused, ModelUnreachable
+from lightrag.errors import ConfigurationError, ContextTooLong, LightRAGError, ModelRefused, ModelUnreachable
 from lightrag.types import Outcome
 
 from .conftest import Served
@@ -326,6 +326,7 @@ async def test_what_other_layers_refuse_has_ollamas_form_too(scripted: Served) -
         (ModelUnreachable("The model server cannot be reached"), 503),
         (ModelRefused("The model server refused the API key"), 502),
         (ContextTooLong("The prompt does not fit"), 400),
+        (ConfigurationError("mode bypass needs a language model and none is configured"), 400),
     ],
 )
 @pytest.mark.parametrize("streamed", [True, False])

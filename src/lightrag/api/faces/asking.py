@@ -14,7 +14,7 @@ from lightrag.api.faces.errors import FaceError
 from lightrag.api.faces.housekeeping import offline_answer
 from lightrag.api.faces.model_names import ModelName
 from lightrag.api.streaming import started, until_disconnect
-from lightrag.errors import ContextTooLong, InvalidInput
+from lightrag.errors import ConfigurationError, ContextTooLong, InvalidInput
 from lightrag.llm.contracts import Role
 from lightrag.settings import Settings
 from lightrag.types import QueryResult, Retrieved
@@ -67,4 +67,7 @@ async def _ask(turn: Turn, engine: Engine) -> QueryResult:
         raise FaceError(400, str(error), param="messages", code="context_length_exceeded") from error
     except InvalidInput as error:
         raise FaceError(400, str(error), param="messages") from error
+    except ConfigurationError as error:
+        # No language model: the server works as it was set up, it is this request that asks for more.
+        raise FaceError(400, str(error), param="model", code="model_not_available") from error
     return dataclasses.replace(result, stream=stream)
