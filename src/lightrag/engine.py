@@ -176,6 +176,10 @@ class Engine:
         await self._parts.release()
         await self._storage.close()
 
+    def is_working(self) -> bool:
+        """Tell whether this process has begun something in the workspace that is not finished."""
+        return bool(self._scans) or self._pipeline.is_working
+
     async def ready(self) -> None:
         """Raise `StorageError` where the stores do not answer."""
         await self._storage.documents.counts()
@@ -227,6 +231,10 @@ class Engine:
     def check_chunking(self, choice: ChunkingChoice) -> None:
         """Raise `InvalidInput` where documents cannot be cut like this."""
         self._parts.chunkers.resolve(choice)
+
+    async def check_folder(self, folder: str) -> None:
+        """Raise `InvalidInput` where a folder below the input folder is not this workspace's to write to."""
+        await self._parts.scan.check_folder(folder)
 
     async def scan(self) -> str:
         """Look for new and changed files in the input folder, in the background; return the track id."""

@@ -153,6 +153,11 @@ class Pipeline:
                 task.cancel()
         self.wake()
 
+    @property
+    def is_working(self) -> bool:
+        """Whether documents are worked on here, or it is not yet known that nothing is left to do."""
+        return bool(self._active) or (bool(self._loops) and not self._idle.is_set())
+
     async def wait_until_idle(self) -> None:
         """Return when nothing is left to do in the workspace, in whichever process."""
         while not self._idle.is_set():
