@@ -230,14 +230,13 @@ class TierRunner:
         async with _until(deadline):
             link = await self._loaded()
         channel = link.request(operation, parameters)
+        # One timer a request: this loop turns once for every token.
+        timer = asyncio.get_running_loop().call_at(deadline, channel.fail, _too_late())
         try:
-            while True:
-                async with _until(deadline):
-                    events = await channel.receive()
-                if not events:
-                    return
+            while events := await channel.receive():
                 yield events
         finally:
+            timer.cancel()
             if not channel.ended.done():
                 link.cancel(channel)
                 self._active += 1
@@ -372,4 +371,8 @@ async def _until(deadline: float) -> AsyncIterator[None]:
         async with asyncio.timeout_at(deadline):
             yield
     except TimeoutError:
-        raise DeadlineExceeded("The request took longer than it may; ask for less, or raise REQUEST_TIMEOUT") from None
+        raise _too_late() from None
+
+
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("The request took longer than it may; ask for less, or raise REQUEST_TIMEOUT")

@@ -83,6 +83,11 @@ class Channel:
         self._events.append(event)
         self._wake()
 
+    def fail(self, error: ServiceError) -> None:
+        """Give an error to the one who receives, while the worker goes on until it is told to stop."""
+        self._error = self._error or error
+        self._wake()
+
     def end(self, error: ServiceError | None = None) -> None:
         """Say that nothing more will come, after an error or not."""
         self._error = self._error or error
