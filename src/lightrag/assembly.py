@@ -102,7 +102,10 @@ def _engine(
     progress = Progress()
     # The files of other workspaces lie in folders of the default workspace's folder.
     scan_rules = ScanRules(
-        SUPPORTED_SUFFIXES, is_recursive=settings.indexing.scan_recursive, move_to=settings.indexing.scan_move_to
+        SUPPORTED_SUFFIXES,
+        is_recursive=settings.indexing.scan_recursive,
+        move_to=settings.indexing.scan_move_to,
+        others=tuple if workspace else _Folders(settings.paths.working_dir),
     )
     scan = FolderScan(storage, input_dir, scan_rules, progress)
     embedding = settings.embedding
@@ -200,6 +203,18 @@ def _chunking_rules(settings: Settings, strategy: ChunkingStrategy) -> ChunkingR
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Folders:
+    """Names the folders of a folder: in the working directory those of the workspaces that have a name."""
+
+    parent: Path
+
+    def __call__(self) -> list[str]:
+        if not self.parent.is_dir():
+            return []
+        return [entry.name for entry in self.parent.iterdir() if entry.is_dir()]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _FileParser:
     parser: DocumentParser
     input_dir: Path
@@ -267,9 +282,7 @@ def _fold_rules(settings: Settings) -> FoldRules:
     )
 
 
-def _retriever(
-    settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder
-) -> Retriever:
+def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder) -> Retriever:
     rules, edits = fold.rules, fold.overlays
     return Retriever(
         storage,

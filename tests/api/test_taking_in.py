@@ -254,6 +254,22 @@ def names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+async def test_folders_of_other_workspaces_are_theirs(real: Real) -> None:
+    async with real() as server:
+        folder = server.settings.paths.input_dir
+        (server.settings.paths.working_dir / "tenant").mkdir()
+        put(folder, "tenant/secret.txt", "Not yours.")
+        put(folder, "a.txt", "Ada.")
+        assert (await scanned(server, 1))["counts"]["files"] == 1
+        answer = await server.client.post(
+            "/documents/upload", files={"file": ("b.txt", TEXT)}, data={"path": "tenant/x"}
+        )
+        cleared = (await server.client.delete("/documents")).json()
+        assert names(folder) == {"tenant/secret.txt"}
+    assert answer.status_code == 400
+    assert cleared["message"].endswith("Deleted 1 files.")
+
+
 async def test_a_scan_may_stay_at_the_top(real: Real) -> None:
     async with real(LIGHTRAG_SCAN_RECURSIVE="false") as server:
         put(server.settings.paths.input_dir, "a.txt", "Ada.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from lightrag.documents.folder import FoundFile, file_md5, scan_folder
 from lightrag.documents.names import resolve_inside
 from lightrag.documents.processed import free_name, move_file
 from lightrag.documents.uploads import remove_abandoned_parts
-from lightrag.errors import LightRAGError
+from lightrag.errors import InvalidInput, LightRAGError
 from lightrag.indexing.intake import STAMP, FileItem, accept_file, file_stamp
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.scan_log import ScanLog, ScanReport
@@ -31,6 +31,8 @@ class ScanRules:
     is_recursive: bool = True
     move_to: str = ""
     """Folder below the input folder to which processed files are moved; empty where they stay."""
+    others: Callable[[], Collection[str]] = tuple
+    """Names the folders directly below that belong to other workspaces."""
 
 
 class FolderScan:
@@ -76,7 +78,7 @@ class FolderScan:
         found = await scan_folder(
             self._root,
             self._rules.suffixes,
-            [self._rules.move_to] if self._rules.move_to else (),
+            await self._skipped(),
             is_recursive=self._rules.is_recursive,
         )
         report.counts["files"] = len(found)
@@ -147,12 +149,21 @@ class FolderScan:
 
     async def delete_files(self) -> int:
         """Delete all readable files of the folder, but not those that were moved away; return how many."""
-        skipped = [self._rules.move_to] if self._rules.move_to else ()
-        found = await scan_folder(self._root, self._rules.suffixes, skipped)
+        found = await scan_folder(self._root, self._rules.suffixes, await self._skipped())
         for file in found:
             path = resolve_inside(self._root, file.relative_path)
             await asyncio.to_thread(path.unlink, missing_ok=True)
         return len(found)
+
+    async def check_folder(self, folder: str) -> None:
+        """Raise `InvalidInput` where a folder below the input folder is not this workspace's to write to."""
+        first = folder.split("/", 1)[0]
+        if first and first in await self._skipped():
+            raise InvalidInput(f"The folder '{first}' is used otherwise; choose another one")
+
+    async def _skipped(self) -> list[str]:
+        moved = [self._rules.move_to] if self._rules.move_to else []
+        return [*moved, *await asyncio.to_thread(self._rules.others)]
 
     async def _save_quietly(self, report: ScanReport) -> None:
         try:

@@ -192,6 +192,7 @@ async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish
     format_of(base_name)
     if wish.chunking is not None:
         engine.check_chunking(wish.chunking)
+    await engine.check_folder(wish.folder)
     name = f"{wish.folder}/{base_name}" if wish.folder else base_name
     if file.size == 0:
         raise UnreadableDocument(f"File '{name}' is empty")
