@@ -95,13 +95,13 @@ def _random_weights(shape: LlamaShape, seed: int) -> Weights:
         prefix = f"model.layers.{index}."
         for norm in ("input_layernorm", "post_attention_layernorm"):
             weights[f"{prefix}{norm}.weight"] = np.ones(width, np.float32)
-        weights[f"{prefix}self_attn.q_proj.weight"] = draw(shape.heads * head, width, 0.16)
-        weights[f"{prefix}self_attn.k_proj.weight"] = draw(shape.kv_heads * head, width, 0.16)
-        weights[f"{prefix}self_attn.v_proj.weight"] = draw(shape.kv_heads * head, width, 0.16)
-        weights[f"{prefix}self_attn.o_proj.weight"] = draw(width, shape.heads * head, 0.16)
-        weights[f"{prefix}mlp.gate_proj.weight"] = draw(inner, width, 0.16)
-        weights[f"{prefix}mlp.up_proj.weight"] = draw(inner, width, 0.16)
-        weights[f"{prefix}mlp.down_proj.weight"] = draw(width, inner, 0.16)
+        weights[f"{prefix}self_attn.q_proj.weight"] = draw(shape.heads * head, width, 0.05)
+        weights[f"{prefix}self_attn.k_proj.weight"] = draw(shape.kv_heads * head, width, 0.05)
+        weights[f"{prefix}self_attn.v_proj.weight"] = draw(shape.kv_heads * head, width, 0.05)
+        weights[f"{prefix}self_attn.o_proj.weight"] = draw(width, shape.heads * head, 0.05)
+        weights[f"{prefix}mlp.gate_proj.weight"] = draw(inner, width, 0.05)
+        weights[f"{prefix}mlp.up_proj.weight"] = draw(inner, width, 0.05)
+        weights[f"{prefix}mlp.down_proj.weight"] = draw(width, inner, 0.05)
     head_rows = draw(shape.vocabulary, width, 0.16)
     head_rows[: len(SPECIAL)] *= np.float32(0.2)
     weights["lm_head.weight"] = head_rows
