@@ -383,6 +383,12 @@ class PipelineStatusBody(Body):
     latest_message: str
     history_messages: list[str]
     update_status: dict[str, list[bool]]
+    destructive_busy: bool = Field(False, description="Never here: what is deleted does not stop anything else.")
+    scanning_exclusive: bool = False
+    pending_enqueues: int = 0
+    recovery_required: bool = False
+    recovery_kind: str | None = None
+    recovery_message: str | None = None
 
 
 class DeleteRequest(Body):
