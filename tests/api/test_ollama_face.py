@@ -45,6 +45,12 @@ async def test_the_server_looks_like_ollama_with_one_model(scripted: Served) -> 
     assert ps == {"models": [model | {"details": loaded} | expiry]}
 
 
+async def test_the_program_of_ollama_finds_the_server(scripted: Served) -> None:
+    async with scripted(LIGHTRAG_API_KEY="right") as (client, _):
+        assert (await client.head("/")).status_code == 200
+        assert (await client.head("/api/version")).status_code in {200, 405}
+
+
 async def test_the_model_can_be_described(scripted: Served) -> None:
     async with scripted(MAX_TOTAL_TOKENS="9000") as (client, _):
         shown = (await client.post("/api/show", json={"model": "lightrag"})).json()

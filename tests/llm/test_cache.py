@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -50,6 +51,16 @@ async def test_an_answer_is_stored_before_it_is_returned_and_not_paid_again() ->
     assert (reply.from_cache, again.from_cache, again.text) == (False, True, "first")
     assert again.usage.prompt_tokens == 0
     assert len(model.requests) == 1
+
+
+async def test_a_call_that_is_to_be_fresh_is_made_again_and_its_answer_not_kept() -> None:
+    store, model = Store(), FakeChat(["first", "second", "third"])
+    cached = CachedChat(model, store)
+    await cached.complete(ask(role=Role.EXTRACT))
+    fresh = dataclasses.replace(ask(role=Role.EXTRACT), fresh=True)
+    assert (await cached.complete(fresh)).text == "second"
+    assert (await collect(cached, fresh))[0].text == "third"
+    assert (await cached.complete(ask(role=Role.EXTRACT))).text == "first"
 
 
 @pytest.mark.parametrize("role", list(CACHED_ROLES))

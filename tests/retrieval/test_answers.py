@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from lightrag.errors import ConfigurationError, ModelUnreachable
-from lightrag.llm.contracts import Role
+from lightrag.llm.contracts import ChatReply, Role, Usage
 from lightrag.retrieval.explain import explain
 from lightrag.storage.contracts import Storage
 from lightrag.storage.memory import MemoryStorage
 from lightrag.testing.fake_models import FakeChat
-from lightrag.types import QueryParam
+from lightrag.types import Generation, Outcome, QueryParam, Thinking
 from tests.retrieval.library import DIMENSION, Passage, reader, shelve
 
 QUESTION = "Who made Stellar Drift?"
@@ -61,6 +61,33 @@ async def test_an_answer_is_streamed_as_it_is_written(films: Storage) -> None:
     assert isinstance(result.stream, AsyncGenerator)
     assert [piece async for piece in result.stream] == ["one", " two", " three"]
     assert result.retrieved.references
+
+
+async def test_how_an_answer_ended_is_told_at_its_end(films: Storage) -> None:
+    reply = ChatReply("one two", finish_reason="length", usage=Usage(42, 2), thinking="Hmm.")
+    asker = reader(films, chat={Role.ANSWER: FakeChat([reply])})
+    whole = await asker.answer(QUESTION, QueryParam())
+    streamed = await asker.answer(QUESTION, QueryParam(stream=True))
+    assert streamed.stream is not None
+    assert [piece async for piece in streamed.stream] == ["one", " two"]
+    assert whole.outcome == Outcome("length", 42, 2, "Hmm.")
+    assert streamed.outcome == Outcome("length", 42, 2)
+
+
+async def test_a_stream_carries_what_the_model_thinks_where_that_is_wanted(films: Storage) -> None:
+    asker = reader(films, chat={Role.ANSWER: FakeChat([ChatReply("one", thinking="Hmm.")])})
+    result = await asker.answer(QUESTION, QueryParam(stream=True, generation=Generation(with_thinking=True)))
+    assert result.stream is not None
+    assert [(piece, isinstance(piece, Thinking)) async for piece in result.stream] == [("Hmm.", True), ("one", False)]
+
+
+async def test_parameters_of_one_answer_reach_the_model(films: Storage) -> None:
+    chat = FakeChat(["yes"])
+    param = QueryParam(generation=Generation(temperature=0.1, max_tokens=9, json_object=True))
+    await reader(films, chat={Role.ANSWER: chat}).answer(QUESTION, param)
+    [request] = chat.requests
+    assert (request.temperature, request.max_tokens, request.json_object) == (0.1, 9, True)
+    assert not request.fresh
 
 
 async def test_without_a_model_passages_are_quoted(films: Storage) -> None:
@@ -114,6 +141,7 @@ async def test_bypass_passes_the_conversation_to_the_model_without_retrieval(fil
     assert result.text == "hello"
     assert result.retrieved.is_empty
     assert [message.content for message in chat.requests[0].messages] == ["hi", "and now?"]
+    assert chat.requests[0].fresh
 
 
 async def test_bypass_without_a_model_says_what_to_set(films: Storage) -> None:

@@ -120,7 +120,7 @@ class CachedChat:
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the kept answer, or the model's, which is stored before this returns."""
-        if request.role not in self._roles:
+        if request.fresh or request.role not in self._roles:
             return await self._model.complete(request)
         key = self.key_of(request)
         flight = self._flights.get(key)
@@ -133,7 +133,7 @@ class CachedChat:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the kept answer in one piece, or the model's as it is written; it is stored before its last piece."""
-        if request.role not in self._roles:
+        if request.fresh or request.role not in self._roles:
             async with closing(self._model.stream(request)) as deltas:
                 async for delta in deltas:
                     yield delta

@@ -78,6 +78,8 @@ class ChatRequest:
     """Further parameters of the dialect."""
     chunk_id: str = ""
     """The chunk that the call is about: noted beside a cached answer, not sent and not part of its key."""
+    fresh: bool = False
+    """Ask the model even where an answer is kept, and keep none."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

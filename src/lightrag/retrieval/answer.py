@@ -80,6 +80,8 @@ class AnswerWriter:
             max_tokens=wanted.max_tokens,
             temperature=wanted.temperature,
             json_object=wanted.json_object,
+            # In a conversation the same words twice ask for two answers; what the documents say stays the same.
+            fresh=param.mode == "bypass",
         )
         outcome = Outcome()
         if param.stream:

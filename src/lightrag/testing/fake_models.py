@@ -101,6 +101,8 @@ class FakeChat:
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the next answer word by word."""
         reply = await self.complete(request)
+        if reply.thinking:
+            yield ChatDelta(thinking=reply.thinking)
         for word in re.findall(r"\s*\S+|\s+$", reply.text):
             yield ChatDelta(text=word)
         yield ChatDelta(finish_reason=reply.finish_reason, usage=reply.usage)

@@ -31,6 +31,12 @@ async def root(settings: SettingsDep) -> Response:
     return RedirectResponse("docs" if settings.server.api_docs else "health", status_code=307)
 
 
+@router.head("/", include_in_schema=False)
+async def answers() -> Response:
+    """Tell Ollama's clients, which ask in this way first, that a server is there."""
+    return Response()
+
+
 @router.get("/health", operation_id="get_health", responses=_EXAMPLE)
 async def health(server: ServerDep, engine: EngineDep, is_authorized: AuthorizedDep) -> dict[str, Any]:
     """Return the state and the configuration; callers without the key, where there is one, see the state only."""
