@@ -231,12 +231,14 @@ async def test_repair_brings_mentions_in_line_with_the_edits() -> None:
     at = await library()
     await at.editor.merge_entities(["Lady Ada"], "Ada")
     await at.editor.create_entity("Tesla", {"description": "Cars"})
+    await at.editor.create_entity("Ford", {"description": "More cars"})
+    await at.editor.create_relation("Tesla", "Ford", {"description": "compete"})
     right = await at.state()
     async with at.storage.transaction() as tx:
         [mention] = (await tx.graph.entity_evidence(["Bob"], 1))["Bob"].mentions[:1]
         stray = dataclasses.replace(mention, entity=dataclasses.replace(mention.entity, name="Lady Ada"))
         await tx.graph.put_mentions([stray], [])
-        await tx.graph.delete_entities(["Ada"])
+        await tx.graph.delete_entities(["Ada", "Ford"])
         await tx.graph.put_entities([dataclasses.replace(await at.entity("Tesla"), description="?")])
     assert await at.problems()
     await Verifier(at.storage, at.fold).repair()

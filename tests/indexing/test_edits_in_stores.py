@@ -12,11 +12,14 @@ import pytest
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.fold import FoldRules
 from lightrag.indexing.graph_editor import GraphEditor
+from lightrag.indexing.records import MANUAL
 from lightrag.indexing.verify import Verifier
-from lightrag.storage.contracts import Storage
+from lightrag.storage.contracts import EntityEvidence, RelationEvidence, Storage
 from lightrag.storage.files import FileStorage
 from lightrag.storage.migrate import migrate
 from lightrag.storage.sqlite import SQLiteStorage
+from lightrag.types import Pair
+from tests.storage.files.eras import ERAS, write_era
 
 from .test_edits import Desk, library
 
@@ -123,3 +126,43 @@ async def test_the_files_hold_the_edited_graph_and_what_lightrag_changes_there_c
     assert names == later == ["Ada King", "Bob", "Tesla"]
     assert problems == []
     assert undone == ["Ada", "Bob", "Cy", "Lady Ada", "Tesla"]
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_graph_of_lightrag_is_edited_and_the_edits_are_undone(era: str, tmp_path: Path) -> None:
+    folder = write_era(tmp_path / "rag_storage", era)
+    graph = folder / "graph_chunk_entity_relation.graphml"
+    # Bob was made by hand there: his source is no chunk.
+    text = graph.read_text()
+    start = text.index('<node id="Bob"')
+    end = text.index("</node>", start)
+    bob = re.sub(r"chunk-[0-9a-f]+|doc-[\w-]+-chunk-\d+", MANUAL, text[start:end])
+    graph.write_text(text[:start] + bob + text[end:])
+    for tracked in folder.glob("kv_store_entity_chunks.json"):
+        tracked.unlink()
+    async with opened(FileStorage, folder) as at:
+        before = await evidence(at)
+        made = [
+            await at.editor.edit_entity("Alice", {"entity_name": "Alice Smith"}),
+            await at.editor.delete_entity("Bob"),
+            await at.editor.merge_entities(["Acme"], "Alice Smith"),
+        ]
+        edited = await at.names()
+    async with opened(FileStorage, folder) as at:
+        kept = await at.names()
+        for step in made:
+            assert step.edit is not None
+            await at.editor.undo(step.edit.id)
+        after = await evidence(at)
+    assert MANUAL in {mention.source.chunk_id for mention in before[0]["Bob"].mentions}
+    assert edited == kept == ["Alice Smith"]
+    assert after == before
+
+
+async def evidence(at: Desk) -> tuple[dict[str, EntityEvidence], dict[Pair, RelationEvidence]]:
+    """Return everything that is mentioned."""
+    graph = at.storage.graph
+    return (
+        await graph.entity_evidence(await graph.scan_mention_keys(), 99),
+        await graph.relation_evidence(await graph.scan_mention_pairs(), 99),
+    )

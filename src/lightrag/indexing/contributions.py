@@ -139,14 +139,15 @@ async def kept_extractions(tx: Storage, chunk_ids: Sequence[str]) -> list[Extrac
     """Return what was found in those of the chunks that have been extracted."""
     rows = await tx.kv(Namespace.EXTRACTIONS).get(chunk_ids)
     chunks = await tx.kv(Namespace.TEXT_CHUNKS).get(list(rows))
+    found = {key: chunk_of_row(key, row) for key, row in chunks.items()}
+    for key, row in rows.items():
+        if key not in found and "source" in row:
+            # A source in LightRAG's graph that is no chunk, such as its word for what was made by hand.
+            doc_id, order, file_path = row["source"]
+            found[key] = Chunk(key, doc_id, order, "", 0, 0, 0, file_path)
     return [
-        ExtractedChunk(
-            chunk_of_row(key, chunk),
-            extraction_from_row(rows[key]),
-            rows[key]["created_at"],
-            rows[key]["fingerprint"],
-        )
-        for key, chunk in chunks.items()
+        ExtractedChunk(chunk, extraction_from_row(rows[key]), rows[key]["created_at"], rows[key]["fingerprint"])
+        for key, chunk in found.items()
     ]
 
 

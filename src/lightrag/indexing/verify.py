@@ -134,6 +134,7 @@ class Verifier:
         expected = await self._check_chunks(found, owned)
         expected |= await self._check_entities(found)
         expected |= await self._check_relations(found)
+        await self._check_made_by_hand(found)
         await self._check_vectors(found, expected, stale)
         return found
 
@@ -238,6 +239,25 @@ class Verifier:
                     found.report.note(f"relation {pair[0]!r} — {pair[1]!r} is mentioned but missing")
                     found.touched_pairs.add(pair)
         return expected
+
+    async def _check_made_by_hand(self, found: _Findings) -> None:
+        """Look for what manual edits made: no document mentions it, so that its absence shows nowhere else."""
+        overlay, graph = await self._fold.overlays.current(self._storage), self._storage.graph
+        pairs = [pair for pair, record in overlay.relations.items() if record.created]
+        names = {name for name, record in overlay.entities.items() if record.created}
+        names.update(end for pair in pairs for end in pair)
+        for part in _pages(sorted(names)):
+            known = await graph.get_entities(part)
+            for name in part:
+                if name not in known and name not in found.touched_names:
+                    found.report.note(f"entity {name!r} was made by hand but is missing")
+                    found.touched_names.add(name)
+        for edges in _pages(sorted(pairs)):
+            there = await graph.get_relations(edges)
+            for pair in edges:
+                if pair not in there and pair not in found.touched_pairs:
+                    found.report.note(f"relation {pair[0]!r} — {pair[1]!r} was made by hand but is missing")
+                    found.touched_pairs.add(pair)
 
     async def _check_vectors(self, found: _Findings, expected: dict[StaleKey, str], stale: set[str]) -> None:
         kinds = {

@@ -190,7 +190,9 @@ class Adoption:
     def _adopt_extractions(self, chunks: Mapping[str, JsonObject], changed: Collection[str]) -> None:
         rows = self._state.kv[Namespace.EXTRACTIONS]
         for key in [key for key in rows if key not in chunks]:
-            rows.remove(key)
+            # Sources that are no chunks are kept as long as LightRAG says the same of them.
+            if key in changed or "source" not in orjson.loads(rows.get(key) or b"{}"):
+                rows.remove(key)
         for key, chunk in chunks.items():
             said = self._state.said.get(key)
             record = self._state.documents.get(chunk["full_doc_id"])
