@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, SecretStr
 
 from lightrag.settings.backends import ChatBackendList, EmbeddingBackendList
+from lightrag.settings.discovery import ModelsHost
 from lightrag.settings.options import Group, Option, Seconds, Secret, none_from_word
 from lightrag.settings.vendors import (
     OLLAMA_HOST,
@@ -32,8 +33,10 @@ class ChatModelOptions(Group):
         "server), or openai-ollama (openai here, ollama for embeddings); unset: Ollama on this machine where it "
         "answers and has the model, else embedded",
     )
-    host: Annotated[str | None, Option(("LLM_BINDING_HOST",))] = Field(
-        None, description=f"base URL of the model server (ollama: {OLLAMA_HOST}, openai: {OPENAI_HOST})"
+    host: Annotated[ModelsHost, Option(("LLM_BINDING_HOST",))] = Field(
+        None,
+        description=f"base URL of the model server (ollama: {OLLAMA_HOST}, openai: {OPENAI_HOST}), or llmservice: "
+        "for the model service that runs in this folder, llmservice:/folder for one elsewhere",
     )
     api_key: Annotated[Secret, Option(("LLM_BINDING_API_KEY",))] = Field(
         None, description="key for the model server; the vendor's own variable (OPENAI_API_KEY, ...) serves too"
@@ -61,8 +64,8 @@ class EmbeddingOptions(Group):
         description="one of openai, ollama, azure_openai, lollms, gemini, bedrock, jina, voyageai, cohere, tei and "
         "embedded (the bundled model); unset: Ollama on this machine where it answers and has the model, else embedded",
     )
-    host: Annotated[str | None, Option(("EMBEDDING_BINDING_HOST",))] = Field(
-        None, description="base URL of the model server (ollama: http://localhost:11434)"
+    host: Annotated[ModelsHost, Option(("EMBEDDING_BINDING_HOST",))] = Field(
+        None, description="base URL of the model server (ollama: http://localhost:11434), or llmservice:"
     )
     api_key: Annotated[Secret, Option(("EMBEDDING_BINDING_API_KEY",))] = Field(
         None, description="key for the model server; the vendor's own variable (OPENAI_API_KEY, ...) serves too"

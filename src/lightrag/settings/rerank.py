@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from lightrag.errors import ConfigurationError
+from lightrag.settings.discovery import RerankHost
 from lightrag.settings.options import Group, Option, Seconds, Secret
 from lightrag.settings.vendors import VendorSettings, binding_word
 
@@ -28,8 +29,10 @@ class RerankSettings(Group):
         description="one of cohere, jina, voyageai, aliyun, tei, vllm, llamacpp, generic, or auto (found out by asking "
         "RERANK_BINDING_HOST); null or unset: no reranking",
     )
-    host: Annotated[str | None, Option(("RERANK_BINDING_HOST",))] = Field(
-        None, description="base URL of the rerank server, or the whole address of its interface; unset: the vendor's"
+    host: Annotated[RerankHost, Option(("RERANK_BINDING_HOST",))] = Field(
+        None,
+        description="base URL of the rerank server, or the whole address of its interface; llmservice: for the "
+        "model service; unset: the vendor's",
     )
     api_key: Annotated[Secret, Option(("RERANK_BINDING_API_KEY",))] = Field(
         None, description="key for the rerank server; the vendor's own variable serves too"

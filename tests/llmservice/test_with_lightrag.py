@@ -1,0 +1,48 @@
+"""Both programs together: lightrag-server on the models of llmservice, found by its port file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lightrag.errors import ConfigurationError
+from lightrag.settings import load_settings
+from tests.system.server import ServerProcess
+
+from .front import Front
+
+
+async def test_documents_and_questions_go_through_the_service(front: Front, tmp_path: Path) -> None:
+    where = f"llmservice:{front.folder}"
+    environ = {
+        "LLM_BINDING": "openai",
+        "LLM_BINDING_HOST": where,
+        "LLM_BINDING_API_KEY": "not-needed",
+        "LLM_MODEL": "light",
+        "LIGHTRAG_EXTRACTOR": "nlp",
+        "EMBEDDING_BINDING": "openai",
+        "EMBEDDING_BINDING_HOST": where,
+        "EMBEDDING_BINDING_API_KEY": "not-needed",
+        "EMBEDDING_MODEL": "embedding",
+        "RERANK_BINDING": "cohere",
+        "RERANK_BINDING_HOST": where,
+        "RERANK_BINDING_API_KEY": "not-needed",
+        "RERANK_MODEL": "reranker",
+    }
+    async with ServerProcess(tmp_path / "server", environ) as server:
+        await server.add("Alan Stevenson built the Skerryvore lighthouse.", "lights.txt")
+        await server.settle()
+        assert [row["status"] for row in (await server.rows()).values()] == ["processed"]
+        found = await server.post("/query", {"query": "Skerryvore lighthouse", "mode": "naive", "enable_rerank": True})
+        assert found["references"][0]["file_path"] == "lights.txt"
+        said = await server.post("/query", {"query": "say it back", "mode": "bypass"})
+        assert said["response"] == "say it back"
+    figures = front.client.get("/metrics").text
+    for path in ("/v1/chat/completions", "/v1/embeddings", "/v1/rerank"):
+        assert f'llmservice_requests_total{{path="{path}",status="200"}}' in figures
+
+
+def test_a_service_that_does_not_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="LLM_BINDING_HOST.*start `llmservice` first"):
+        load_settings([], {"LLM_BINDING": "openai", "LLM_BINDING_HOST": f"llmservice:{tmp_path}"}, tmp_path)
