@@ -181,13 +181,14 @@ def known_variables() -> set[str]:
     """Return all environment variables that the settings read."""
     from lightrag.settings import load_settings
     from lightrag.settings.dialects import DIALECTS
+    from llmservice.config import variables
 
     with tempfile.TemporaryDirectory() as empty:
         lines = load_settings(None, {}, Path(empty)).describe()
     names = {name for line in lines for name in line.variables}
     names |= {role + name for role in ("EXTRACT_", "KEYWORD_", "QUERY_") for name in names if "LLM" in name}
     names |= {prefix + option.name.upper() for prefix, options in DIALECTS.items() for option in options}
-    return names | {"OPENAI_API_KEY"}
+    return names | variables() | {"OPENAI_API_KEY"}
 
 
 def check_variables(page: Page, known: set[str], elsewhere: str) -> Iterator[str]:

@@ -230,9 +230,17 @@ def read_settings(environ: Mapping[str, str], dotenv: Mapping[str, str], overrid
     return Settings(server=server, cache=cache, tiers=tiers)
 
 
+def variables() -> set[str]:
+    """Return the names of all variables that the service reads."""
+    names = {env.name for group in (ServerSettings, CacheSettings) for _, env, _ in declared(group)}
+    for _, env, _ in declared(TierSettings):
+        names |= {tier.prefix + env.name for tier in Tier} | ({env.name} if env.shared else set())
+    return names
+
+
 def unknown_variables(values: Mapping[str, str]) -> list[str]:
     """Return variables of a `.env` file that begin like a tier's and mean nothing: misspelled ones."""
-    known = {tier.prefix + env.name for tier in Tier for _, env, _ in declared(TierSettings)}
+    known = variables()
     return [name for name in values if name.startswith(tuple(tier.prefix for tier in Tier)) and name not in known]
 
 
