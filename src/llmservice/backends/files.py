@@ -8,8 +8,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+from llmservice.backends.contracts import ModelSource
 from llmservice.errors import ModelLoadError
 
+LONGEST_DEFAULT_CONTEXT = 8192
+_UNKNOWN_CONTEXT = 2048
 _SAMPLE = 1 << 20
 _WEIGHTS = (".gguf", ".safetensors", ".onnx", ".data", ".bin", ".pt")
 
@@ -22,6 +25,11 @@ def require_readable(path: Path) -> None:
         raise ModelLoadError(f"The model at {path} may not be read by this user; change its permissions")
     if path.is_file() and path.stat().st_size == 0:
         raise ModelLoadError(f"The model file {path} is empty; download or copy it again")
+
+
+def default_context(source: ModelSource, own: int | None) -> int:
+    """Return the tokens of a context whose length is not set: the model's own, but no more than memory may hold."""
+    return min(own or _UNKNOWN_CONTEXT, int(source.options.get("longest_default_context", LONGEST_DEFAULT_CONTEXT)))
 
 
 def fingerprint(path: Path) -> str:

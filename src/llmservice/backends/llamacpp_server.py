@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from llmservice.backends.contracts import ModelSource
+from llmservice.backends.files import default_context
 from llmservice.errors import ContextOverflow, InvalidRequest, ModelLoadError, ServiceError
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 Chunk = Mapping[str, Any]
 Handler = Callable[..., Any]
-MOST_DEFAULT_CONTEXT = 8192
-"""Tokens a slot, where the tier names no context length: a model's own may need more memory than there is."""
 _LOCAL_TIMEOUT_S = 30
 
 
@@ -43,7 +42,7 @@ class LlamaServer:
                 "The backend llamacpp needs the package xllamacpp; install lightrag-server[llmservice]"
             ) from error
         self._key = secrets.token_urlsafe(24)
-        wanted = source.context_length or min(header.number("context_length") or 2048, MOST_DEFAULT_CONTEXT)
+        wanted = source.context_length or default_context(source, header.number("context_length"))
         parameters = _parameters(xllamacpp, source, wanted, self._key, settings)
         try:
             self._server: Any = xllamacpp.Server(parameters)
@@ -264,7 +263,7 @@ def _parameters(xllamacpp: Any, source: ModelSource, context: int, key: str, set
 
 def _allowed(xllamacpp: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Translate what a tier may set beyond the common fields."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"load_mode": _load_mode(xllamacpp, options)}
     if options.get("n_batch") is not None:
         found["n_batch"] = int(options["n_batch"])
     if options.get("kv_cache"):
@@ -275,3 +274,9 @@ def _allowed(xllamacpp: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("chat_template"):
         found["chat_template"] = str(options["chat_template"])
     return found
+
+
+def _load_mode(xllamacpp: Any, options: Mapping[str, Any]) -> Any:
+    """Return how the file is brought into memory: mapped or read, and locked there or not."""
+    parts = [name for name in ("mmap", "mlock") if options.get(f"use_{name}", name == "mmap")]
+    return getattr(xllamacpp.llama_load_mode, "LLAMA_LOAD_MODE_" + ("_".join(parts) or "none").upper())

@@ -20,7 +20,7 @@ from llmservice.backends.contracts import (
     Piece,
     TokenLogprob,
 )
-from llmservice.backends.files import fingerprint, read_json, require_readable
+from llmservice.backends.files import default_context, fingerprint, read_json, require_readable
 from llmservice.backends.json_schemas import guided
 from llmservice.backends.mlx_engine import MlxEngine, Step, Task
 from llmservice.backends.mlx_sampling import GrammarMask, make_processors, make_sampler
@@ -28,7 +28,6 @@ from llmservice.backends.stop_text import StopText
 from llmservice.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from llmservice.model_manager import BaseModelWrapper
 
-_DEFAULT_CONTEXT = 4096
 _CONTEXT_TOKENS = 6
 """Tokens before a new one that it is decoded with."""
 _LONGEST_CHARACTER = 4
@@ -45,8 +44,8 @@ class MlxModel(BaseModelWrapper):
         config = _check_directory(self.source.path)
         self._engine = MlxEngine(self.source.path, self.source.slots)
         self._tokenizer = self._engine.tokenizer
-        own = int(_text_config(config).get("max_position_embeddings") or _DEFAULT_CONTEXT)
-        context = min(self.source.context_length or own, own)
+        own = int(_text_config(config).get("max_position_embeddings") or 0)
+        context = min(self.source.context_length or default_context(self.source, own), own or 1 << 30)
         self._facts = ModelFacts("mlx", context, fingerprint(self.source.path))
         self._vocabulary = int(_text_config(config).get("vocab_size") or len(self._tokenizer))
         self._special = frozenset(self._tokenizer.all_special_ids)
@@ -239,14 +238,7 @@ def _check_directory(path: Path) -> dict[str, Any]:
             f"{path} is a file and MLX needs a directory with config.json, tokenizer.json and .safetensors files; "
             "for a GGUF file set the backend llamacpp"
         )
-    for name in ("config.json", "tokenizer_config.json"):
-        if not (path / name).is_file():
-            raise ModelLoadError(f"The directory {path} has no {name}; download the whole directory of the model")
-    weights = sorted(path.glob("*.safetensors"))
-    if not weights:
-        raise ModelLoadError(f"The directory {path} has no .safetensors files with weights; download them too")
-    for file in weights:
-        _check_weights(file)
+    _require_file(path, "config.json")
     config = read_json(path / "config.json")
     kind = str(config.get("model_type", ""))
     if any(word in kind for word in _ENCODERS):
@@ -254,7 +246,18 @@ def _check_directory(path: Path) -> dict[str, Any]:
             f"{path} is an encoder ({kind}) and cannot write text; convert it with python -m llmservice.convert and "
             "use it for the EMBEDDING or RERANKER tier with the backend onnx"
         )
+    _require_file(path, "tokenizer_config.json")
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise ModelLoadError(f"The directory {path} has no .safetensors files with weights; download them too")
+    for file in weights:
+        _check_weights(file)
     return config
+
+
+def _require_file(path: Path, name: str) -> None:
+    if not (path / name).is_file():
+        raise ModelLoadError(f"The directory {path} has no {name}; download the whole directory of the model")
 
 
 def _check_weights(file: Path) -> None:

@@ -16,6 +16,7 @@ from llmservice.embedders import BaseEmbedder
 from llmservice.errors import ContextOverflow, ModelLoadError
 
 BATCH_TOKENS = 2048
+"""Tokens run at once, padding included; the option `batch_tokens` sets another number."""
 
 
 class OnnxEmbedder(BaseEmbedder):
@@ -37,7 +38,7 @@ class OnnxEmbedder(BaseEmbedder):
         self._batches: TokenBatches[Embedded] = TokenBatches(
             self._compute,
             runners=self._encoder.runners,
-            most_tokens=int(self.source.options.get("n_batch") or BATCH_TOKENS),
+            most_tokens=int(self.source.options.get("batch_tokens") or BATCH_TOKENS),
             alone=self._encoder.batches_alone,
         )
 

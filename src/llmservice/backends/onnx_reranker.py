@@ -15,6 +15,7 @@ from llmservice.errors import ContextOverflow, ModelLoadError
 from llmservice.rerankers import BaseReranker
 
 BATCH_TOKENS = 2048
+"""Tokens run at once, padding included; the option `batch_tokens` sets another number."""
 _PAIRS_AT_ONCE = 256
 """Documents that are made tokens of at a time, so that a cancelled request ends soon."""
 
@@ -38,7 +39,7 @@ class OnnxReranker(BaseReranker):
         self._batches: TokenBatches[Score] = TokenBatches(
             self._compute,
             runners=self._encoder.runners,
-            most_tokens=int(self.source.options.get("n_batch") or BATCH_TOKENS),
+            most_tokens=int(self.source.options.get("batch_tokens") or BATCH_TOKENS),
             alone=self._encoder.batches_alone,
         )
 
