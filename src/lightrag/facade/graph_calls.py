@@ -6,12 +6,13 @@ from collections.abc import Awaitable
 from typing import Any
 
 from lightrag.base import DeletionResult
-from lightrag.errors import NotFound
+from lightrag.engine import Engine
+from lightrag.errors import LightRAGError, NotFound
 from lightrag.exceptions import ArgumentError
 from lightrag.facade.instance import Instance
 from lightrag.facade.rows import knowledge_graph
 from lightrag.retrieval.graph_info import entity_info, relation_info
-from lightrag.types import KnowledgeGraph
+from lightrag.types import Accepted, DocStatus, KnowledgeGraph
 
 Row = dict[str, Any]
 
@@ -190,19 +191,27 @@ class GraphCalls(Instance):
 
     async def _insert_kg(self, custom_kg: Row, full_doc_id: str | None) -> None:
         engine = (await self._use()).engine
-        await engine.add_custom_graph(custom_kg, full_doc_id)
-        await engine.wait_until_idle()
+        accepted = await engine.add_custom_graph(custom_kg, full_doc_id)
+        await _indexed(engine, accepted)
 
     async def _insert_chunks(self, full_text: str, text_chunks: list[str], doc_id: str | None) -> None:
         engine = (await self._use()).engine
-        await engine.add_custom_chunks(full_text, text_chunks, doc_id)
-        await engine.wait_until_idle()
+        accepted = await engine.add_custom_chunks(full_text, text_chunks, doc_id)
+        await _indexed(engine, accepted)
 
 
 def _present(item: Any) -> Any:
     if item is None:
         raise NotFound("the entity or relation vanished while it was edited; another edit removed it")
     return item
+
+
+async def _indexed(engine: Engine, accepted: Accepted) -> None:
+    """Wait until a document is indexed. Raises `LightRAGError` where that fails."""
+    await engine.wait_until_idle()
+    record = await engine.get_document(accepted.record.id)
+    if record.status is DocStatus.FAILED:
+        raise LightRAGError(f"{record.id} was accepted, but could not be indexed: {record.error_msg}")
 
 
 async def _deleted(removed: Awaitable[object], name: str, message: str) -> DeletionResult:

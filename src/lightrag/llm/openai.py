@@ -105,6 +105,9 @@ def create_openai_async_client(
         configs["api_key"] = api_key if api_key is not None else _variable("OPENAI_API_KEY")
     if base_url is not None or "base_url" not in configs:
         configs["base_url"] = base_url or _base_url()
+    if not configs["api_key"]:
+        # Servers at home have no keys and do not look; the SDK insists on one.
+        configs["api_key"] = "none"
     return AsyncOpenAI(**configs)
 
 
