@@ -55,7 +55,7 @@ async def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shape = LlamaShape(vocabulary=2000, width=256, layers=6, heads=4)
+        shape = LlamaShape(vocabulary=2000, width=256, layers=8, heads=4, inner=768)
         model = given.model or make_tiny_llama(folder, shape).gguf
         sys.stdout.write(json.dumps(await measure(folder, model, given), indent=2) + "\n")
 
