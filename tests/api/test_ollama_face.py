@@ -297,6 +297,17 @@ async def test_a_request_that_makes_no_sense_is_refused(scripted: Served, body: 
     assert answer.json()["detail"] == answer.json()["error"]
 
 
+@pytest.mark.parametrize("body", [said("x" * 65_537), ASK | {"system": "x" * 65_537}], ids=["question", "system"])
+async def test_a_question_of_the_documents_has_a_length_that_can_be_searched_for(
+    scripted: Served, body: dict[str, object]
+) -> None:
+    async with scripted() as (client, engine):
+        answer = await client.post("/api/chat", json=body)
+        assert engine.asked == []
+    assert answer.status_code == 413
+    assert "65536" in answer.json()["error"]
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"nul", b"\xff\xfe", b'{"messages": ' + b"[" * 50_000, b'{"prompt": "\\ud800"}', b'"text"']
 )

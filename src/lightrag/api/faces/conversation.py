@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from lightrag.api.faces.errors import FaceError
 from lightrag.api.faces.housekeeping import is_housekeeping
 from lightrag.api.faces.prefixes import parse_prefix
+from lightrag.api.schemas.query import MAX_QUERY_CHARS
 from lightrag.settings import QuerySettings
 from lightrag.types import Generation, Mode, QueryParam
 
@@ -67,6 +68,11 @@ def read_turn(
     if not asked.question.strip():
         raise FaceError(400, "The last message holds no question", param=f"messages.{len(before)}.content")
     wishes = "\n\n".join(filter(None, (instructions, asked.instructions)))
+    for text, field in ((asked.question, f"messages.{len(before)}.content"), (wishes, "system")):
+        # Where documents are asked, both are cut into tokens, which takes long for long texts without spaces.
+        if len(text) > MAX_QUERY_CHARS:
+            message = f"{field} has {len(text)} characters; at most {MAX_QUERY_CHARS} can be asked of the documents"
+            raise FaceError(413, message, param=field)
     param = _param(defaults, generation, asked.mode or mode or DEFAULT_MODE, history, wishes, streamed=streamed)
     param.only_need_context = asked.context_only
     if param.mode != "bypass":
