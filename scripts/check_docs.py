@@ -22,13 +22,15 @@ from settings_pages import with_settings
 ROOT = Path(__file__).resolve().parents[1]
 CLI_PAGE = ROOT / "docs" / "cli.md"
 SETTINGS_PAGES = (".env.example", "docs/configuration.md")
-PROGRAMS = ("lightrag", "lightrag-server", "lightrag-gunicorn")
+
+SERVERS = ("lightrag-server", "lightrag-gunicorn")
+"""Commands with the same options."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:^|[\s/;&|(])(lightrag-server|lightrag)((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)")
+COMMAND = re.compile(r"(?:^|[\s/;&|(])(lightrag-server|lightrag-gunicorn|lightrag)((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)")
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])\b")
 VARIABLE = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b")
 ROUTE = re.compile(r"\b(GET|POST|PUT|DELETE|PATCH) (/[\w/{}.-]*)")
@@ -118,7 +120,7 @@ class Commands:
         for code in page.code():
             for program, rest in COMMAND.findall(code):
                 words = rest.replace("\\\n", " ").split()
-                if program == "lightrag-server":
+                if program in SERVERS:
                     yield from self._check_options(program, words, self._server_options)
                 elif words:
                     yield from self._check_command(words)

@@ -88,6 +88,7 @@ def uvicorn_config(app: object, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(server.proxies),
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=server.ssl_certfile if server.ssl else None,
         ssl_keyfile=server.ssl_keyfile if server.ssl else None,
@@ -107,7 +108,7 @@ class AnnouncingServer(uvicorn.Server):
         await super().startup(sockets)
         gc.freeze()
         gc.enable()
-        if self.started and self._server.engine is not None and sockets:
+        if self.started and self._server.tenants is not None and sockets:
             port = sockets[0].getsockname()[1]
             line = announcement(self._settings, port, self._server)
             await asyncio.to_thread(print, line, flush=True)
@@ -119,15 +120,14 @@ def announcement(settings: Settings, port: int, server: ServerContext) -> str:
     host = settings.server.host
     shown = "localhost" if host in {"0.0.0.0", "::", ""} else f"[{host}]" if ":" in host else host  # noqa: S104
     url = f"{scheme}://{shown}:{port}{settings.server.root_path}"
-    assert server.engine is not None
+    said = f"LightRAG serves at {url} - API at {url}/docs - data in {settings.paths.working_dir}"
+    if server.engine is None:
+        return f"{said} - every request names its workspace"
     info = server.engine.describe()
     models = sorted({f"{facts.binding}/{facts.name}" for facts in info.chat.values()})
     answers = ", ".join(models) if models else "no language model (answers quote the documents)"
     embedding = f"{info.embedding.binding}/{info.embedding.name}"
-    return (
-        f"LightRAG serves at {url} - API at {url}/docs - data in {info.working_dir} - {answers} - "
-        f"embeddings {embedding}"
-    )
+    return f"{said} - {answers} - embeddings {embedding}"
 
 
 def hide_start_traceback(server: ServerContext) -> None:
@@ -137,8 +137,11 @@ def hide_start_traceback(server: ServerContext) -> None:
 
 def _warnings(settings: Settings) -> list[str]:
     warnings = [*settings.warnings, *auth_warnings(settings.auth, settings.server)]
-    if settings.server.workers > 1:
-        warnings.append(f"--workers {settings.server.workers}: lightrag-server serves with one process")
+    if settings.server.workers > 1 and "server.workers" in settings.origins:
+        warnings.append(
+            f"{settings.server.workers} workers are asked for ({settings.origins['server.workers']}), but lightrag-server "
+            "serves with one process; start lightrag-gunicorn for several"
+        )
     return warnings
 
 

@@ -55,6 +55,9 @@ class ServerSettings(Group):
     root_path: Annotated[str, Option(("LIGHTRAG_API_PREFIX",), "--api-prefix"), AfterValidator(_root_path)] = Field(
         "", description="path prefix under which a reverse proxy serves this server"
     )
+    proxies: Annotated[Words, Option(("FORWARDED_ALLOW_IPS",))] = Field(
+        ("127.0.0.1", "::1"), description="addresses of proxies whose X-Forwarded-* headers are believed; * for any"
+    )
     max_upload_bytes: Annotated[Count, Option(("MAX_UPLOAD_SIZE",))] = Field(
         100 * MIB, description="largest file that may be uploaded, in bytes"
     )
