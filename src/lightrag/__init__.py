@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Return a public name; importing it takes as long as the engine does, which `import lightrag` should not."""
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             return version("lightrag-server")
         except PackageNotFoundError:
