@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that the documentation agrees with the code; `--write` brings the help in docs/cli.md and the lists of settings up to date.
+"""Check that the documentation agrees with the code; `--write` mends the help in docs/cli.md and the lists of settings.
 
 Checked: relative links and anchors, commands and their options, make targets, environment variables, REST paths and
 methods, that `.env.example` and docs/configuration.md name every setting, and that docs/cli.md holds the real help.
@@ -30,7 +30,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:^|[\s/;&|(])(lightrag-server|lightrag-gunicorn|lightrag)((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)")
+COMMAND = re.compile(r"(?:^|[\s/;&|(])(?<!from )(?<!import )(lightrag-server|lightrag-gunicorn|lightrag)((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)")
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])\b")
 VARIABLE = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b")
 ROUTE = re.compile(r"\b(GET|POST|PUT|DELETE|PATCH) (/[\w/{}.-]*)")

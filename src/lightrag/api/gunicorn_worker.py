@@ -70,7 +70,7 @@ class LightRAGWorker(UvicornWorker):  # type: ignore[misc]
         gc.freeze()
         gc.enable()
         self.app.board.note_serving()
-        if self.app.leads and context.engine is not None:
+        if self.app.leads and context.tenants is not None:
             port = self.sockets[0].getsockname()[1]
             line = f"{announcement(self.app.settings, port, context)} - {self.cfg.workers} workers"
             await asyncio.to_thread(print, line, flush=True)

@@ -139,8 +139,8 @@ def _warnings(settings: Settings) -> list[str]:
     warnings = [*settings.warnings, *auth_warnings(settings.auth, settings.server)]
     if settings.server.workers > 1 and "server.workers" in settings.origins:
         warnings.append(
-            f"{settings.server.workers} workers are asked for ({settings.origins['server.workers']}), but lightrag-server "
-            "serves with one process; start lightrag-gunicorn for several"
+            f"{settings.server.workers} workers are asked for ({settings.origins['server.workers']}), but "
+            "lightrag-server serves with one process; start lightrag-gunicorn for several"
         )
     return warnings
 
