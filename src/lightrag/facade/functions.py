@@ -267,9 +267,6 @@ class _Callable:
 
 def model_error(error: Exception, argument: str, name: str) -> ModelError:
     """Return what an exception of a function stands for; its own message is kept."""
-    known = getattr(error, "model_error", None)
-    if isinstance(known, ModelError):
-        return known
     said = f"Model '{name}': {argument} raised {type(error).__name__}: {error}"
     kinds = {kind.__name__ for kind in type(error).__mro__}
     status = getattr(error, "status_code", None)
