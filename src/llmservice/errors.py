@@ -15,6 +15,10 @@ class ModelLoadError(ServiceError):
     """A model's files are missing, damaged, or not for this backend."""
 
 
+class WorkerEndedLoading(ModelLoadError):
+    """A worker process ended while it loaded a model; its files may be good."""
+
+
 class ContextOverflow(ServiceError):
     """A prompt does not fit into the model's context."""
 

@@ -10,7 +10,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, S
 from typing import Any, Literal
 
 from llmservice.config import TierSettings, kind_of
-from llmservice.errors import DeadlineExceeded, ModelLoadError, Overloaded, TierUnavailable, WorkerLost
+from llmservice.errors import (
+    DeadlineExceeded,
+    ModelLoadError,
+    Overloaded,
+    TierUnavailable,
+    WorkerEndedLoading,
+    WorkerLost,
+)
 from llmservice.model_files import engine_of, fingerprint
 from llmservice.tiers import Tier
 from llmservice.workers.link import WORKER_COMMAND, LoadedFacts, WorkerLink
@@ -282,7 +289,7 @@ class TierRunner:
         started = loop.time()
         try:
             self._fingerprint = await asyncio.to_thread(fingerprint, self.settings, self.kind)
-            link = await WorkerLink.start(self.name, self._load_message(), self.settings.load_timeout, self._command)
+            link = await self._start_worker()
         except (ModelLoadError, OSError) as error:
             pause = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE)
             self._failures += 1
@@ -299,6 +306,15 @@ class TierRunner:
             self._start_idle_timer()
         logger.info("Loaded %s in %.2f s (process %d)", self.name, self.load_seconds, link.pid)
         return link
+
+    async def _start_worker(self) -> WorkerLink:
+        seconds = self.settings.load_timeout
+        try:
+            return await WorkerLink.start(self.name, self._load_message(), seconds, self._command)
+        except WorkerEndedLoading as error:
+            # Killed from outside, perhaps, for memory that another process has given back since.
+            logger.warning("%s: %s; it is started once more", self.name, error)
+            return await WorkerLink.start(self.name, self._load_message(), seconds, self._command)
 
     def _load_message(self) -> dict[str, Any]:
         settings = self.settings

@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from llmservice.api.errors import refusal
 from llmservice.api.responding import json_response
@@ -58,7 +58,7 @@ async def model(model: str, request: Request) -> Response:
     return json_response(_model(service, service.runner(model)))
 
 
-@router.get("/metrics", tags=["status"])
+@router.get("/metrics", tags=["status"], response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Figures in Prometheus's text format."""
     return Response(get_watch(request).text(), media_type="text/plain; version=0.0.4; charset=utf-8")

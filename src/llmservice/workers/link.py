@@ -20,6 +20,7 @@ from llmservice.errors import (
     ModelLoadError,
     ServiceError,
     TierUnavailable,
+    WorkerEndedLoading,
     WorkerLost,
 )
 from llmservice.workers.frames import FrameProtocol, encode
@@ -148,7 +149,7 @@ class WorkerLink:
                 link.facts = await link._ready
         except WorkerLost:
             await link.stop()
-            raise ModelLoadError(link._why_it_ended()) from None
+            raise WorkerEndedLoading(link._why_it_ended()) from None
         except TimeoutError:
             await link.stop()
             raise ModelLoadError(f"the model was not loaded within {seconds:g} seconds") from None
