@@ -17,6 +17,7 @@ from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.sharing import Sharing, View
 from lightrag.indexing.stale import StaleText
 from lightrag.indexing.summarizer import Summarizer
+from lightrag.indexing.summary_rounds import SummaryRounds
 from lightrag.types import DocStatus, DocumentRecord
 
 OPEN = (DocStatus.PENDING, DocStatus.PROCESSING)
@@ -72,7 +73,7 @@ class Pipeline:
     ) -> None:
         self._tools = tools
         self._options = options
-        self._summarizer = summarizer
+        self._summaries = SummaryRounds(summarizer, tools.vectorizer, tools.progress)
         self._slot_use = slot_use
         self._active: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
@@ -81,14 +82,10 @@ class Pipeline:
         self._sharing = Sharing(tools.storage, tools.progress, options.owner, options.lease_seconds)
         self._cancel_seen = ""
         self._cancelling = False
-        self._summary: asyncio.Task[int] | None = None
-        self._summaries_stopped = False
         self._roused = 1
         """Counts the calls to look for work; the start is one."""
         self._settled = 0
         """The last of them after which nothing was left."""
-        self._summarised_at = time.monotonic()
-        self._summary_failed_at: float | None = None
         self._looked_for_left_over_at = time.monotonic()
         self._left_over_pause = options.left_over_seconds
         self._due_before: frozenset[tuple[str, str]] = frozenset()
@@ -216,7 +213,7 @@ class Pipeline:
             chunks=report["chunks"],
             chunks_done=report["chunks_done"],
             vectors_waiting=report["vectors_waiting"],
-            summaries_waiting=await self._summarizer.waiting() if self._summarizer else 0,
+            summaries_waiting=await self._summaries.waiting(),
             paused_until=datetime.fromtimestamp(paused, UTC).isoformat() if paused else None,
             slots=report["slots"],
             slots_busy=report["slots_busy"] if busy else 0,
@@ -234,7 +231,7 @@ class Pipeline:
             "slots_busy": use.busy,
             "paused_until": use.paused_until,
             "cancelled": self._cancel_seen,
-            "summaries_stopped": self._summaries_stopped,
+            "summaries_stopped": self._summaries.is_stopped,
         }
 
     @property
@@ -275,8 +272,8 @@ class Pipeline:
             await self._sharing.report(self._report())
         if not claimed and not self._active:
             await self._rest()
-        elif time.monotonic() - self._summarised_at > self._options.summarise_every:
-            await self._summarise()
+        elif time.monotonic() - self._summaries.ended_at > self._options.summarise_every:
+            await self._summaries.run()
         return claimed
 
     async def _become_indexer(self) -> bool:
@@ -313,10 +310,7 @@ class Pipeline:
         return await self._are_summaries_due(view) or await self._are_vectors_left_over()
 
     async def _are_summaries_due(self, view: View) -> bool:
-        if self._summarizer is None or self._summaries_stopped or view.report.get("summaries_stopped"):
-            return False
-        failed = self._summary_failed_at
-        return (failed is None or time.monotonic() - failed > 60) and await self._summarizer.waiting() > 0
+        return not view.report.get("summaries_stopped") and await self._summaries.are_due()
 
     def _settle(self, roused: int) -> None:
         """Note that nothing is left to do."""
@@ -327,7 +321,7 @@ class Pipeline:
     async def _rest(self) -> None:
         """Do what is put off while documents wait; then leave the post."""
         roused = self._roused
-        if await self._summarise() or self._wake.is_set():
+        if await self._summaries.run() or self._wake.is_set():
             self._wake.set()
             return
         if self._tools.vectorizer.waiting:
@@ -356,36 +350,6 @@ class Pipeline:
         self._left_over_pause = min(2 * self._left_over_pause, 3600.0) if is_any else self._options.left_over_seconds
         return is_any
 
-    async def _summarise(self) -> int:
-        self._summarised_at = time.monotonic()
-        if self._summarizer is None or self._summaries_stopped:
-            return 0
-        if self._summary_failed_at is not None and time.monotonic() - self._summary_failed_at < 60:
-            return 0
-        self._summary = asyncio.create_task(self._run_summaries(self._summarizer), name="pipeline-summaries")
-        try:
-            return await self._summary
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                self._summary.cancel()
-                await asyncio.gather(self._summary, return_exceptions=True)
-                raise
-            return 0
-        finally:
-            self._summary = None
-
-    async def _run_summaries(self, summarizer: Summarizer) -> int:
-        listed, stale, failure = await summarizer.run_round()
-        self._tools.vectorizer.offer(stale)
-        self._summary_failed_at = time.monotonic() if failure is not None else None
-        if failure is not None:
-            self._tools.progress.say(f"Summaries put off: {failure}")
-            return 0
-        if listed:
-            self._tools.progress.say(f"Summarised {listed} descriptions")
-        return listed
-
     async def _claim(self) -> int:
         room = min(self._options.max_documents - len(self._active), self._hunger())
         if room <= 0:
@@ -397,7 +361,7 @@ class Pipeline:
             if record.id in self._active:
                 # Its lease ran out while the process stood still; now it is held again.
                 continue
-            self._summaries_stopped = False
+            self._summaries.is_stopped = False
             self._tools.progress.begin_document(record.file_path)
             task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
             self._active[record.id] = task
@@ -475,12 +439,9 @@ class Pipeline:
         self._cancelling = True
         try:
             tasks: list[asyncio.Task[Any]] = list(self._active.values())
-            if self._summary is not None:
-                # Until there is something new to summarise.
-                self._summaries_stopped = True
-                tasks.append(self._summary)
             for task in tasks:
                 task.cancel()
+            tasks += self._summaries.stop()
             await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._cancel_seen = cancellation
