@@ -155,8 +155,8 @@ def _find_model(source: ModelSource) -> Path:
         found = next((path / name for name in names if (path / name).is_file()), None)
         if found is None:
             raise ModelLoadError(
-                f"The directory {path} has no {names[0]}; make it out of the Hugging Face directory with python -m "
-                "llmservice.convert, or name an .onnx file"
+                f"The directory {path} has no {names[0]}; make it out of the Hugging Face directory with "
+                "llmservice convert, or name an .onnx file"
             )
         return found
     if path.suffix == ".gguf" or path.read_bytes()[:4] == b"GGUF":

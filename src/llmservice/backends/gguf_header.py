@@ -143,8 +143,8 @@ def require_rerank_model(header: GgufHeader) -> None:
     if header.segments > 1:
         raise ModelLoadError(
             f"{header.path} is a BERT cross-encoder with {header.segments} segment ids, and llama.cpp gives both "
-            "texts the first: its scores would be wrong. Convert the original model to ONNX (python -m "
-            "llmservice.convert) and use the backend onnx, or take an XLM-RoBERTa reranker such as bge-reranker-v2-m3"
+            "texts the first: its scores would be wrong. Convert the original model to ONNX ("
+            "llmservice convert) and use the backend onnx, or take an XLM-RoBERTa reranker such as bge-reranker-v2-m3"
         )
 
 

@@ -243,7 +243,7 @@ def _check_directory(path: Path) -> dict[str, Any]:
     kind = str(config.get("model_type", ""))
     if any(word in kind for word in _ENCODERS):
         raise ModelLoadError(
-            f"{path} is an encoder ({kind}) and cannot write text; convert it with python -m llmservice.convert and "
+            f"{path} is an encoder ({kind}) and cannot write text; convert it with llmservice convert and "
             "use it for the EMBEDDING or RERANKER tier with the backend onnx"
         )
     _require_file(path, "tokenizer_config.json")

@@ -15,7 +15,7 @@ from llmservice.backends.vector_outputs import detect_outputs, lexical_weights, 
 from llmservice.embedders import BaseEmbedder
 from llmservice.errors import ContextOverflow, ModelLoadError
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
 """Tokens run at once, padding included; the option `batch_tokens` sets another number."""
 
 

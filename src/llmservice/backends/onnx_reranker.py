@@ -14,7 +14,7 @@ from llmservice.backends.token_batches import TokenBatches, Tokens
 from llmservice.errors import ContextOverflow, ModelLoadError
 from llmservice.rerankers import BaseReranker
 
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 512
 """Tokens run at once, padding included; the option `batch_tokens` sets another number."""
 _PAIRS_AT_ONCE = 256
 """Documents that are made tokens of at a time, so that a cancelled request ends soon."""

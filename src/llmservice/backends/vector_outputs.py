@@ -65,7 +65,7 @@ def detect_outputs(model: Path, outputs: Sequence[tuple[str, Shape]]) -> Outputs
     if not found.kinds:
         raise ModelLoadError(
             f"{model} has the outputs {', '.join(name for name, _ in outputs)}, and none is a vector of a text or of "
-            "its tokens; export the model as feature extraction, or convert it with python -m llmservice.convert"
+            "its tokens; export the model as feature extraction, or convert it with llmservice convert"
         )
     return found
 
