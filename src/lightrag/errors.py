@@ -64,6 +64,30 @@ class Cancelled(LightRAGError):
     """The work was stopped because a user asked for it."""
 
 
+# What a workspace or token may use.
+
+
+class LimitReached(LightRAGError):
+    """A limit of the workspace or token does not allow this call at present; nothing was called."""
+
+    def __init__(self, message: str, retry_after: float, kind: str = "", subject: str = "") -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds until the limit allows calls again, as far as that is known."""
+        self.kind = kind
+        """Which limit it is, as `tokens_per_day`."""
+        self.subject = subject
+        """`workspace` or `token`."""
+
+
+class RateLimited(LimitReached):
+    """Too much within a minute, or too many calls at once."""
+
+
+class BudgetExceeded(LimitReached):
+    """What may be used in a day or month is used up."""
+
+
 # What a model server did.
 
 

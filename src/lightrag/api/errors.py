@@ -30,6 +30,8 @@ STATUS: Sequence[tuple[type[errors.LightRAGError], HTTPStatus]] = (
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.Cancelled, HTTPStatus.CONFLICT),
     (errors.StorageMismatch, HTTPStatus.CONFLICT),
+    (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.BudgetExceeded, HTTPStatus.PAYMENT_REQUIRED),
     (errors.ContextTooLong, HTTPStatus.BAD_REQUEST),
     (errors.ModelRateLimited, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.ModelUnreachable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -75,8 +77,8 @@ async def _engine_error(request: Request, error: Exception) -> Response:
         server.metrics.storage_errors.labels(kind=type(error).__name__).inc()
     status = status_of(error)
     headers = {}
-    if isinstance(error, errors.ModelRateLimited):
-        headers["Retry-After"] = str(math.ceil(error.retry_after or 1))
+    if isinstance(error, errors.ModelRateLimited | errors.LimitReached):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", error=str(error), kind=type(error).__name__)
     return _answer(request, status, _encodable(str(error)), headers)

@@ -20,6 +20,7 @@ from lightrag.tenancy.schema_version import HEAD, upgrade
 
 FILE_NAME = "control.sqlite3"
 _MIGRATION_LOCK = 0x6C69676874
+_CHANGED = "changed"
 
 
 def now_seconds() -> int:
@@ -56,12 +57,19 @@ def control_url(dsn: str | None, working_dir: Path) -> str:
     return url.set(drivername=drivers[kind]).render_as_string(hide_password=False)
 
 
+def note_change(session: AsyncSession) -> None:
+    """Have those in this process who keep something of the control plane look again, once the work is committed."""
+    session.info[_CHANGED] = 1
+
+
 class ControlDatabase:
     """One pool of connections to the control plane, shared by everything in a process."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine: AsyncEngine | None = None
+        self.changes = 0
+        """How many units of work of this process have raised a workspace's version; see `note_change`."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -104,6 +112,7 @@ class ControlDatabase:
             try:
                 yield session
                 await session.commit()
+                self.changes += session.info.get(_CHANGED, 0)
             except BaseException:
                 await session.rollback()
                 raise
