@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Path, Query
 
 from lightrag.api.auth_principal import Principal
 from lightrag.api.dependencies import EngineDep, PrincipalDep, documented_key
-from lightrag.api.routers.responses import errors
+from lightrag.api.routers.responses import Responses, errors
 from lightrag.api.schemas.graph_editing import (
     DeletionResponse,
     EditItem,
@@ -34,6 +34,25 @@ from lightrag.retrieval.graph_info import entity_info, relation_info
 
 router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 503))
 
+_ENTITIES: Responses = {
+    200: {
+        "content": {
+            "application/json": {
+                "example": [
+                    {
+                        "entity_name": "Tesla",
+                        "entity_type": "ORGANIZATION",
+                        "description": "Car maker",
+                        "source_id": "manual_creation",
+                        "file_path": "manual_creation",
+                        "created_at": 1767322800,
+                        "degree": 1,
+                    }
+                ]
+            }
+        }
+    }
+}
 Name = Annotated[str, Query(min_length=1, max_length=1024, examples=["Alice"])]
 
 
@@ -124,7 +143,7 @@ async def delete_relation(body: RelationDeleteRequest, engine: EngineDep, who: P
     return DeletionResponse(doc_id=f"{source} -> {target}", message=message, edit_id=_id(edited))
 
 
-@router.post("/graph/label/entities", operation_id="list_entities")
+@router.post("/graph/label/entities", operation_id="list_entities", responses=_ENTITIES)
 async def list_entities(
     engine: EngineDep, body: Annotated[EntityListRequest | None, Body()] = None
 ) -> list[EntityItem]:

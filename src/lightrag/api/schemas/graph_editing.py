@@ -199,20 +199,21 @@ class DeletionResponse(Body):
     edit_id: str
 
 
+_EDIT = {
+    "id": "edit-2-92eb5ffe",
+    "number": 2,
+    "kind": "delete_entity",
+    "arguments": {"name": "Tesla"},
+    "created_at": 1767322800,
+    "author": "",
+    "undone": False,
+}
+
+
 class EditItem(Body):
     """One edit of the log."""
 
-    model_config = _example(
-        {
-            "id": "edit-2-92eb5ffe",
-            "number": 2,
-            "kind": "delete_entity",
-            "arguments": {"name": "Tesla"},
-            "created_at": 1767322800,
-            "author": "",
-            "undone": False,
-        }
-    )
+    model_config = _example(_EDIT)
 
     id: str
     number: int
@@ -239,12 +240,18 @@ class EditItem(Body):
 class EditList(Body):
     """Edits, the newest first."""
 
+    model_config = _example({"edits": [_EDIT], "next_before": None})
+
     edits: list[EditItem]
     next_before: int | None = Field(description="Give this as `before` for older edits; null where there are none.")
 
 
 class UndoResponse(Body):
     """That an edit was taken back."""
+
+    model_config = _example(
+        {"status": "success", "message": "Edit 'edit-2-92eb5ffe' was undone", "edit": {**_EDIT, "undone": True}}
+    )
 
     status: Literal["success"] = "success"
     message: str
