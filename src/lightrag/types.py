@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightrag.knowledge_graph import GPTKeywordExtractionFormat as GPTKeywordExtractionFormat
-from lightrag.knowledge_graph import KnowledgeGraph as KnowledgeGraph
-from lightrag.knowledge_graph import KnowledgeGraphEdge as KnowledgeGraphEdge
-from lightrag.knowledge_graph import KnowledgeGraphNode as KnowledgeGraphNode
+if TYPE_CHECKING:
+    from lightrag.knowledge_graph import GPTKeywordExtractionFormat as GPTKeywordExtractionFormat
+    from lightrag.knowledge_graph import KnowledgeGraph as KnowledgeGraph
+    from lightrag.knowledge_graph import KnowledgeGraphEdge as KnowledgeGraphEdge
+    from lightrag.knowledge_graph import KnowledgeGraphNode as KnowledgeGraphNode
 
 JsonObject = dict[str, Any]
 TagValue = str | int | float | bool | list[str]
@@ -392,3 +393,12 @@ class GraphView:
     entities: Sequence[Entity]
     relations: Sequence[Relation]
     is_truncated: bool = False
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name of LightRAG's that stands here, from a module whose imports take longer than all of this."""
+    if name not in {"GPTKeywordExtractionFormat", "KnowledgeGraph", "KnowledgeGraphEdge", "KnowledgeGraphNode"}:
+        raise AttributeError(f"module 'lightrag.types' has no attribute {name!r}")
+    from lightrag import knowledge_graph
+
+    return getattr(knowledge_graph, name)
