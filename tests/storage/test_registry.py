@@ -73,3 +73,10 @@ def test_a_missing_driver_says_what_to_install(tmp_path: Path) -> None:
 def test_a_family_is_imported_when_it_is_chosen() -> None:
     assert OTHER.module not in sys.modules
     assert find_family(OTHER.names, (*FAMILIES, OTHER)) is OTHER
+
+
+def test_storages_that_are_not_named_follow_from_those_that_are() -> None:
+    named = StorageNames(kv="", vector="", graph="NetworkXStorage", doc_status="")
+    assert find_family(named).name == "files"
+    with pytest.raises(ConfigurationError, match="do not work together: SQLiteKVStorage, NetworkXStorage;"):
+        find_family(StorageNames(kv="SQLiteKVStorage", vector="", graph="NetworkXStorage", doc_status=""))
