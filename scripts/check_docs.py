@@ -259,7 +259,7 @@ def problems() -> Iterator[str]:
     """Yield everything that does not agree."""
     commands, known, paths = Commands(), known_variables(), rest_paths()
     tools = [ROOT / "Makefile", *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("scripts/*.py")]
-    tools += ROOT.glob("src/lightrag/cli/*.py")
+    tools += [*ROOT.glob("src/lightrag/cli/*.py"), ROOT / "compose.yaml", ROOT / "deploy" / "lightrag-api"]
     elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in tools)
     for page in pages():
         found = [

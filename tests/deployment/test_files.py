@@ -136,6 +136,13 @@ def test_the_unit_can_be_read_by_systemd(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_variables_of_the_deployment_are_no_surprise_to_the_server(tmp_path: Path) -> None:
+    text = (ROOT / "compose.yaml").read_text() + (ROOT / "deploy" / "lightrag-api").read_text()
+    names = set(re.findall(r"\$\{(LIGHTRAG_[A-Z_]+)", text))
+    assert names == {"LIGHTRAG_COMMAND", "LIGHTRAG_PUBLISH", "LIGHTRAG_TAG", "LIGHTRAG_VENV"}
+    assert load_settings(None, dict.fromkeys(names, "x"), tmp_path).warnings == ()
+
+
 def test_the_start_script_runs_the_command_of_its_environment(tmp_path: Path) -> None:
     script = ROOT / "deploy" / "lightrag-api"
     assert os.access(script, os.X_OK)

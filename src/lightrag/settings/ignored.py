@@ -54,6 +54,8 @@ _PREFIXES: Mapping[str, str] = {
         _BACKEND,
     ),
 }
+DEPLOYMENT = frozenset({"LIGHTRAG_COMMAND", "LIGHTRAG_PUBLISH", "LIGHTRAG_TAG", "LIGHTRAG_VENV"})
+"""Variables that the start script and compose.yaml read, and that reach the server beside its own."""
 IGNORED_OPTIONS: Mapping[str, str] = {
     "--namespace-prefix": _PREFIX,
     "--default-ui": _FRONT_END,

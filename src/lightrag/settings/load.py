@@ -23,7 +23,7 @@ from lightrag.settings.groups import (
     ServerSettings,
     StorageSettings,
 )
-from lightrag.settings.ignored import reason_to_ignore, unheeded_options, unheeded_variables
+from lightrag.settings.ignored import DEPLOYMENT, reason_to_ignore, unheeded_options, unheeded_variables
 from lightrag.settings.models import (
     ChatModelOptions,
     EmbeddingOptions,
@@ -272,7 +272,7 @@ class _Loader:
         return storage.model_copy(update={field: "" for field in type(storage).model_fields if field not in named})
 
     def _warnings(self) -> Iterator[str]:
-        known = set(_known_variables())
+        known = {*_known_variables(), *DEPLOYMENT}
         yield from unheeded_options(self._sources.command_line)
         for variables, place in ((self._sources.environ, "environment"), (self._sources.dotenv, ".env")):
             unknown = [name for name in sorted(variables) if name not in known and variables[name].strip()]
