@@ -30,7 +30,10 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"(?:^|[\s/;&|(])(?<!from )(?<!import )(lightrag-server|lightrag-gunicorn|lightrag)((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)")
+COMMAND = re.compile(
+    r"(?:^|[\s/;&|(])(?<!from )(?<!import )(lightrag-server|lightrag-gunicorn|lightrag)"
+    r"((?: +[^\s;&|)\\]+|\s*\\\n\s*)*)"
+)
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*|-[a-z])\b")
 VARIABLE = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b")
 ROUTE = re.compile(r"\b(GET|POST|PUT|DELETE|PATCH) (/[\w/{}.-]*)")
