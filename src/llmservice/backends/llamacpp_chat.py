@@ -20,6 +20,7 @@ from llmservice.backends.files import fingerprint
 from llmservice.backends.gguf_header import read_gguf_header, require_chat_model
 from llmservice.backends.json_schemas import guided
 from llmservice.backends.llamacpp_server import Chunk, LlamaServer
+from llmservice.errors import ServiceError
 from llmservice.model_manager import BaseModelWrapper
 
 _FINISH: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "tool_calls": "tool_calls"}
@@ -81,7 +82,7 @@ class _Reader:
     """Makes pieces of chunks; the finish reason and the counts wait for the end."""
 
     def __init__(self) -> None:
-        self._finish: FinishReason = "stop"
+        self._finish: FinishReason | None = None
         self._prompt = 0
         self._completion = 0
 
@@ -104,7 +105,9 @@ class _Reader:
         return None
 
     def last(self) -> Piece:
-        """Return the piece that ends the answer."""
+        """Return the piece that ends the answer. Raises `ServiceError` where the answer was broken off."""
+        if self._finish is None:
+            raise ServiceError("llama.cpp broke the answer off; see the worker's log")
         return Piece(finish_reason=self._finish, prompt_tokens=self._prompt, completion_tokens=self._completion)
 
 

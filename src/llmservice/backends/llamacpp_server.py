@@ -41,6 +41,8 @@ class LlamaServer:
             raise ModelLoadError(
                 "The backend llamacpp needs the package xllamacpp; install lightrag-server[llmservice]"
             ) from error
+        # Without the environment's proxies, which must not see requests to the loopback.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._key = secrets.token_urlsafe(24)
         wanted = source.context_length or default_context(source, header.number("context_length"))
         parameters = _parameters(xllamacpp, source, wanted, self._key, settings)
@@ -67,7 +69,7 @@ class LlamaServer:
             {"Content-Type": "application/json", "Authorization": f"Bearer {self._key}"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=_LOCAL_TIMEOUT_S) as response:  # noqa: S310
+            with self._opener.open(request, timeout=_LOCAL_TIMEOUT_S) as response:
                 answer: dict[str, Any] = json.load(response)
         except urllib.error.HTTPError as error:
             # Of what is asked here, only a template may refuse: the messages do not fit to it.
@@ -98,6 +100,8 @@ class LlamaServer:
                     _raise_for(chunk)
                     yield chunk
                 await done
+                if call.cancelled:
+                    raise ServiceError("The model was unloaded before the answer ended")
             finally:
                 call.cancel()
                 # The slot is given on only when llama.cpp has let go of it.
@@ -151,13 +155,15 @@ class _Call:
 
     def run(self, handle: Handler, request: Mapping[str, Any]) -> None:
         """Run a request to its end; in a thread."""
-        if self._gone.is_set():
-            return
         try:
-            handle(dict(request), self._receive)
+            if not self._gone.is_set():
+                handle(dict(request), self._receive)
         except (ValueError, RuntimeError, TypeError) as error:
             self._put(InvalidRequest(_reason(error)))
-        self._put(None)
+        except Exception as error:  # whoever waits must hear of it, whatever it is
+            self._put(ServiceError(f"llama.cpp failed: {error}"))
+        finally:
+            self._put(None)
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """Yield chunks as they come; raise what the request raised."""
@@ -174,6 +180,11 @@ class _Call:
                 if isinstance(item, BaseException):
                     raise item
                 yield item
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the request has been told to stop."""
+        return self._gone.is_set()
 
     def cancel(self) -> None:
         """Have llama.cpp stop at the next token."""

@@ -131,7 +131,8 @@ class MlxModel(BaseModelWrapper):
         return self._encode(str(found), False)
 
     def _encode(self, text: str, special: bool) -> list[int]:
-        return [int(token) for token in self._tokenizer.encode(text, add_special_tokens=special)]
+        encodable = text.encode("utf-8", "replace").decode("utf-8")  # the tokenizer refuses lone surrogates
+        return [int(token) for token in self._tokenizer.encode(encodable, add_special_tokens=special)]
 
     def _opening_token(self) -> int:
         token = self._tokenizer.bos_token_id
@@ -287,4 +288,15 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
         if any(not isinstance(part, Mapping) or part.get("type") != "text" for part in content):
             raise InvalidRequest("This model reads text only; a message has a part that is not text")
         content = "".join(str(part["text"]) for part in content)
-    return {**message, "content": "" if content is None else content}
+    found = {**message, "content": "" if content is None else content}
+    if message.get("tool_calls"):
+        found["tool_calls"] = [_plain_call(call) for call in message["tool_calls"]]
+    return found
+
+
+def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a call with its arguments as an object; OpenAI's clients send them as text, templates print objects."""
+    function = dict(call.get("function") or {})
+    with contextlib.suppress(TypeError, ValueError):
+        function["arguments"] = json.loads(function.get("arguments") or "{}")
+    return {**call, "function": function}

@@ -56,6 +56,8 @@ class MlxEngine:
         self._uids: dict[int, int] = {}
         self._tasks: dict[int, tuple[int, Task]] = {}
         self._closed = False
+        self._gate = threading.Lock()
+        self._ended = False
         self._loaded: threading.Event = threading.Event()
         self._error: Exception | None = None
         self.tokenizer: Any = None
@@ -69,7 +71,11 @@ class MlxEngine:
     def add(self, task: Task) -> int:
         """Have an answer join the batch at the next step; return its number."""
         number = next(self._numbers)
-        self._commands.put(lambda: self._insert(number, task))
+        with self._gate:
+            if not self._ended:
+                self._commands.put(lambda: self._insert(number, task))
+                return number
+        task.deliver(_unloaded())
         return number
 
     def remove(self, number: int) -> None:
@@ -95,7 +101,11 @@ class MlxEngine:
             except Exception as error:
                 log.exception("The batch of %d answers failed", len(self._tasks))
                 self._restart(ServiceError(f"The model failed: {error}"))
-        self._fail_all(ServiceError("The model was unloaded"))
+        with self._gate:
+            self._ended = True
+            while not self._commands.empty():
+                self._commands.get()()
+        self._fail_all(_unloaded())
         self._release()
 
     def _load(self) -> None:
@@ -136,6 +146,9 @@ class MlxEngine:
         task.deliver(Step(int(response.token), own, top, response.finish_reason))
 
     def _insert(self, number: int, task: Task) -> None:
+        if self._closed:
+            task.deliver(_unloaded())
+            return
         try:
             (uid,) = self._generator.insert(
                 [list(task.prompt)],
@@ -189,6 +202,10 @@ def _logprobs(response: Any, wanted: int | None) -> tuple[float | None, tuple[tu
     values = np.array(response.logprobs.astype(mx.float32))
     best = np.argsort(-values, kind="stable")[:wanted]
     return float(values[response.token]), tuple((int(token), float(values[token])) for token in best)
+
+
+def _unloaded() -> ServiceError:
+    return ServiceError("The model was unloaded before the answer ended")
 
 
 def _load_error(path: Path, error: Exception) -> ModelLoadError:

@@ -138,16 +138,21 @@ class TokenBatches(Generic[Result]):
 
     def _run(self) -> None:
         while (batch := self._next()) is not None:
-            try:
-                results = self._compute([item.sequence for item in batch])
-            except Exception as error:
-                log.exception("A batch of %d inputs failed", len(batch))
-                failure = ServiceError(f"The model failed on this input: {error}")
+            self._answer(batch)
+
+    def _answer(self, batch: list[_Item[Result]]) -> None:
+        try:
+            results = self._compute([item.sequence for item in batch])
+        except Exception as error:
+            if len(batch) > 1:  # one request's input must not fail those of others
                 for item in batch:
-                    item.job.fail(failure)
-            else:
-                for item, result in zip(batch, results, strict=True):
-                    item.job.put(item.index, result)
+                    self._answer([item])
+                return
+            log.exception("An input of %d tokens failed", len(batch[0].sequence.ids))
+            batch[0].job.fail(ServiceError(f"The model failed on this input: {error}"))
+        else:
+            for item, result in zip(batch, results, strict=True):
+                item.job.put(item.index, result)
 
     def _next(self) -> list[_Item[Result]] | None:
         """Wait for sequences and take a batch; None at the end."""
