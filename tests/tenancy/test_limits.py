@@ -1,0 +1,171 @@
+"""Limits of workspaces and tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from sqlalchemy import select
+
+from lightrag.errors import BudgetExceeded, Conflict, InvalidInput, NotFound, RateLimited
+from lightrag.tenancy.access import AccessControl, AccessRole
+from lightrag.tenancy.audit import Actor, AuditLog
+from lightrag.tenancy.contracts import ModelType
+from lightrag.tenancy.database import ControlDatabase, now_microseconds
+from lightrag.tenancy.directory import Directory
+from lightrag.tenancy.ledger import Ledger, UsageEntry
+from lightrag.tenancy.limits import EXPIRES_SECONDS, Demand, Limit, LimitBook, LimitKind, Subject
+from lightrag.tenancy.limits_admin import LimitAdmin, parse_kind
+from lightrag.tenancy.tables import CounterRow
+
+NOON = 1_766_000_000.0
+ONE = Subject("workspace", "w" * 32)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _limit(kind: LimitKind, amount: int, subject: Subject = ONE) -> Limit:
+    return Limit(subject, kind, amount)
+
+
+async def _used(database: ControlDatabase, kind: LimitKind) -> tuple[int, int]:
+    async with database.read() as session:
+        row = await session.scalar(select(CounterRow).where(CounterRow.kind == kind.value))
+        assert row is not None
+        return row.used, row.reserved
+
+
+async def test_64_calls_at_once_exceed_a_budget_by_nothing_that_was_not_in_flight(database: ControlDatabase) -> None:
+    limits = [_limit(LimitKind.TOKENS_PER_DAY, 1000), _limit(LimitKind.COST_PER_MONTH, 10_000)]
+    # Two books are two processes: what holds them together is the database.
+    books = [LimitBook(database), LimitBook(database)]
+    chance = random.Random(1)
+    spent = 0
+
+    async def call(number: int) -> bool:
+        nonlocal spent
+        book = books[number % 2]
+        try:
+            held = await book.reserve(limits, Demand(tokens=50, cost=100))
+        except BudgetExceeded:
+            return False
+        await asyncio.sleep(chance.random() / 100)
+        used = chance.randint(10, 50)
+        spent += used
+        await book.settle(held, Demand(tokens=used, cost=used))
+        return True
+
+    served = 0
+    for _ in range(3):
+        served += sum(await asyncio.gather(*(call(number) for number in range(64))))
+    assert 20 <= served < 192
+    # The last call alone may need more than is left.
+    assert spent <= 1000 + 50
+    assert await _used(database, LimitKind.TOKENS_PER_DAY) == (spent, 0)
+    assert await _used(database, LimitKind.COST_PER_MONTH) == (spent, 0)
+
+
+async def test_the_strictest_limit_wins_and_names_itself(database: ControlDatabase) -> None:
+    book, token = LimitBook(database, Clock()), Subject("token", "t" * 32)
+    limits = [_limit(LimitKind.TOKENS_PER_DAY, 10_000), _limit(LimitKind.REQUESTS_PER_MINUTE, 1, token)]
+    await book.settle(await book.reserve(limits, Demand(tokens=10)), Demand(tokens=10))
+    with pytest.raises(RateLimited, match="The token's limit requests_per_minute") as refused:
+        await book.reserve(limits, Demand(tokens=10))
+    assert 0 < refused.value.retry_after <= 60
+    # What was refused has reserved nothing of the other limit.
+    assert await _used(database, LimitKind.TOKENS_PER_DAY) == (10, 0)
+
+
+async def test_a_window_that_ends_allows_calls_again(database: ControlDatabase) -> None:
+    clock = Clock()
+    book, limits = LimitBook(database, clock), [_limit(LimitKind.TOKENS_PER_MINUTE, 100)]
+    await book.settle(await book.reserve(limits, Demand(tokens=100)), Demand(tokens=120))
+    with pytest.raises(RateLimited) as refused:
+        await book.reserve(limits, Demand(tokens=1))
+    clock.now += refused.value.retry_after
+    await book.reserve(limits, Demand(tokens=1))
+
+
+async def test_the_last_of_a_budget_goes_to_one_call_though_it_may_need_more(database: ControlDatabase) -> None:
+    book, limits = LimitBook(database, Clock()), [_limit(LimitKind.TOKENS_PER_DAY, 100)]
+    first = await book.reserve(limits, Demand(tokens=5000))
+    with pytest.raises(BudgetExceeded):
+        await book.reserve(limits, Demand(tokens=1))
+    await book.settle(first, Demand(tokens=20))
+    await book.reserve(limits, Demand(tokens=5000))
+
+
+async def test_calls_at_the_same_time_are_counted_while_they_run(database: ControlDatabase) -> None:
+    book, limits = LimitBook(database), [_limit(LimitKind.CONCURRENCY, 2)]
+    held = [await book.reserve(limits, Demand()) for _ in range(2)]
+    with pytest.raises(RateLimited, match="2 model calls at the same time"):
+        await book.reserve(limits, Demand())
+    await book.settle(held[0], Demand())
+    await book.settle(held[0], Demand())  # a second time is no second place
+    await book.reserve(limits, Demand())
+    with pytest.raises(RateLimited):
+        await book.reserve(limits, Demand())
+
+
+async def test_reservations_of_a_process_that_died_are_taken_back(database: ControlDatabase) -> None:
+    clock = Clock()
+    book, limits = LimitBook(database, clock), [_limit(LimitKind.CONCURRENCY, 1), _limit(LimitKind.TOKENS_PER_MONTH, 9)]
+    lost = await book.reserve(limits, Demand(tokens=9))
+    clock.now += EXPIRES_SECONDS
+    await book.reserve(limits, Demand(tokens=9))
+    # It was not dead after all: what it used counts, and no place is given free twice.
+    await book.settle(lost, Demand(tokens=4))
+    assert await _used(database, LimitKind.CONCURRENCY) == (0, 1)
+    assert await _used(database, LimitKind.TOKENS_PER_MONTH) == (4, 9)
+
+
+async def test_a_limit_on_money_refuses_models_of_unknown_price(database: ControlDatabase) -> None:
+    with pytest.raises(BudgetExceeded, match="The price of gpt-x is not known"):
+        await LimitBook(database).reserve([_limit(LimitKind.COST_PER_DAY, 1000)], Demand(cost=None), "gpt-x")
+
+
+async def test_a_limit_set_late_counts_what_was_used_before(
+    database: ControlDatabase, directory: Directory, audit: AuditLog, actor: Actor
+) -> None:
+    one = Subject("workspace", (await directory.create("one", actor)).id)
+    ledger, admin, book = Ledger(database), LimitAdmin(database, audit), LimitBook(database)
+    entry = UsageEntry(one.id, "OpenAI", "gpt-x", ModelType.CHAT, "answer", 900, 0, 50, at=now_microseconds())
+    ledger.record(entry)
+    await ledger.close()
+    with pytest.raises(Conflict, match="950"):
+        await admin.put(actor, one, {LimitKind.TOKENS_PER_MONTH: 900})
+    assert await book.limits_of(one) == ()
+    before = await directory.get("one")
+    limits = await admin.put(actor, one, {LimitKind.TOKENS_PER_MONTH: 900}, insists=True)
+    after = await directory.get("one")
+    assert before is not None
+    assert after is not None
+    assert after.version > before.version
+    assert [state.used for state in await book.states(limits)] == [950]
+    with pytest.raises(BudgetExceeded):
+        await book.reserve(limits, Demand(tokens=1))
+    assert await admin.put(actor, one, {LimitKind.TOKENS_PER_MONTH: None}) == ()
+
+
+async def test_limits_that_make_no_sense_are_refused(
+    database: ControlDatabase, directory: Directory, access: AccessControl, audit: AuditLog, actor: Actor
+) -> None:
+    one = Subject("workspace", (await directory.create("one", actor)).id)
+    admin = LimitAdmin(database, audit)
+    with pytest.raises(InvalidInput, match="tokens_per_day has to be between 0"):
+        await admin.put(actor, one, {LimitKind.TOKENS_PER_DAY: -1})
+    with pytest.raises(InvalidInput, match="There is no limit 'tokens'"):
+        parse_kind("tokens")
+    with pytest.raises(NotFound):
+        await admin.put(actor, Subject("token", "0" * 32), {LimitKind.CONCURRENCY: 1})
+    _, info = await access.create_token(actor, roles={"one": AccessRole.READER})
+    assert await admin.put(actor, Subject("token", info.id), {LimitKind.CONCURRENCY: 1})
