@@ -85,6 +85,17 @@ async def open_engine(
         raise
 
 
+async def open_empty_engine(settings: Settings) -> Engine:
+    """Return an engine over an empty memory, opened and not started: what a workspace looks like that is not there."""
+    from lightrag.storage.memory import MemoryStorage
+
+    storage = MemoryStorage("")
+    await storage.open()
+    engine = _engine(settings, "", storage, await open_models(settings, storage, None), load_tokenizer())
+    await engine.open()
+    return engine
+
+
 def _engine(
     settings: Settings,
     workspace: str,

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside
@@ -58,6 +58,8 @@ from lightrag.types import (
 )
 
 RETRIED_AT_ONCE = 500
+
+T = TypeVar("T")
 
 
 class Asker(Protocol):
@@ -179,6 +181,14 @@ class Engine:
     def is_working(self) -> bool:
         """Tell whether this process has begun something in the workspace that is not finished."""
         return bool(self._scans) or self._pipeline.is_working
+
+    async def graph_size(self) -> tuple[int, int]:
+        """Return the numbers of entities and relations."""
+        return await self._storage.graph.counts()
+
+    async def copy_out(self, copy: Callable[[Storage], Awaitable[T]]) -> T:
+        """Let a function read the open stores."""
+        return await copy(self._storage)
 
     async def ready(self) -> None:
         """Raise `StorageError` where the stores do not answer."""

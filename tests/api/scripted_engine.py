@@ -76,6 +76,9 @@ class ScriptedEngine:
             "sqlite",
         )
 
+    def is_working(self) -> bool:
+        return False
+
     def backends(self) -> list[BackendReport]:
         return []
 

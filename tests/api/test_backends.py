@@ -31,6 +31,6 @@ async def test_how_backends_are_is_told(scripted: Served, monkeypatch: pytest.Mo
         "jina",
         "r",
     )
-    assert 'lightrag_backend_fit{backend="local",role="extract"} 0.0' in metrics
-    assert 'lightrag_backend_fit{backend="spare",role="answer"} 1.0' in metrics
-    assert 'lightrag_backend_calls_total{backend="local",role="answer"} 7.0' in metrics
+    assert 'lightrag_backend_fit{backend="local",role="extract",workspace=""} 0.0' in metrics
+    assert 'lightrag_backend_fit{backend="spare",role="answer",workspace=""} 1.0' in metrics
+    assert 'lightrag_backend_calls_total{backend="local",role="answer",workspace=""} 7.0' in metrics

@@ -106,8 +106,8 @@ async def test_metrics_count_documents_requests_and_store_errors(real: Real, scr
         await server.client.get(f"/documents/{doc_id}")
         await server.client.get("/no/such/route")
         text = (await server.client.get("/metrics")).text
-    assert 'lightrag_documents{status="processed"} 1.0' in text
-    assert "lightrag_pipeline_busy 0.0" in text
+    assert 'lightrag_documents{status="processed",workspace=""} 1.0' in text
+    assert 'lightrag_pipeline_busy{workspace=""} 0.0' in text
     assert re.search(
         r'lightrag_request_seconds_count\{method="GET",route="/documents/\{doc_id\}",status="200"\} 1', text
     )

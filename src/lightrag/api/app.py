@@ -35,6 +35,7 @@ from lightrag.api.routers import (
     query,
     texts,
     uploads,
+    workspaces,
 )
 from lightrag.errors import LightRAGError
 from lightrag.settings import Settings
@@ -55,6 +56,7 @@ _TAGS = [
     {"name": "query", "description": "Ask questions about the documents."},
     {"name": "graph", "description": "Look at entities and relations."},
     {"name": "auth", "description": "Log in, and ask whether that is needed."},
+    {"name": "workspaces", "description": "Whole workspaces: create, look at, rename, move, remove."},
     {"name": "access", "description": "Tokens, users, rights and the log of administrative changes."},
     {"name": "ollama", "description": "The documents as a model of an Ollama server."},
     {"name": "openai", "description": "The documents as models of OpenAI's chat dialect."},
@@ -90,6 +92,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(health.router)
     app.include_router(auth.router)
     app.include_router(access_routes.router)
+    app.include_router(workspaces.router)
     # Before the routes of documents, whose ids would take its paths.
     app.include_router(graph_editing.router)
     app.include_router(uploads.router)
@@ -130,22 +133,25 @@ def _lifespan(
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         settings = server.settings
+        # Imported here: the pool brings the whole engine along, which a mistake in the settings shall not wait for.
+        from lightrag.workspaces.tenants import Tenants
+
         try:
-            engine = await open_engine(settings, settings.paths.workspace)
-            await engine.start()
+            tenants = Tenants(settings, server.control, open_engine)
+            engine = await tenants.start()
             await server.access.start(settings.paths.working_dir)
             await server.known_access.refresh()
         except LightRAGError as error:
             server.start_error = error
             raise
-        server.engine = engine
+        server.tenants, server.engine = tenants, engine
         try:
-            if settings.server.auto_scan:
+            if settings.server.auto_scan and engine is not None:
                 await engine.scan()
             yield
         finally:
-            server.engine = None
-            await engine.close()
+            server.tenants = server.engine = None
+            await tenants.close()
             await server.control.close()
 
     return life

@@ -16,6 +16,8 @@ UPLOAD_PATHS = frozenset({"/documents/upload", "/documents/file"})
 BATCH_PATHS = frozenset({"/documents/batch", "/documents/file_batch"})
 BATCH_FILES = 10
 """A request with several files may be as large as so many of the largest ones."""
+IMPORTED_UPLOADS = 100
+"""An imported workspace may be as large as so many of the largest files."""
 TEXT_PATHS = frozenset({"/documents/text", "/documents/texts"})
 FORM_OVERHEAD = 1024 * 1024
 """Bytes of an upload beside the file: boundaries, headers, tags."""
@@ -60,6 +62,8 @@ class BodyLimit:
         path = path_below_root(scope)
         if path in BATCH_PATHS:
             return BATCH_FILES * self._settings.max_upload_bytes + FORM_OVERHEAD
+        if path.startswith("/workspaces/") and path.endswith("/import"):
+            return IMPORTED_UPLOADS * self._settings.max_upload_bytes
         takes_text = path in TEXT_PATHS or (scope["method"] == "PUT" and path.startswith("/documents/"))
         return self._settings.max_text_body_bytes if takes_text else self._settings.max_body_bytes
 

@@ -14,6 +14,7 @@ from lightrag.settings import Settings
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
+    from lightrag.workspaces.tenants import Tenants
 
 
 @dataclasses.dataclass(slots=True)
@@ -26,8 +27,10 @@ class ServerContext:
     access: Access
     control: ControlDoor
     known_access: ControlAccess
+    tenants: Tenants | None = None
+    """The workspaces; set while the application runs."""
     engine: Engine | None = None
-    """Set while the application runs."""
+    """That of the default workspace; set while the application runs, None where requests must name a workspace."""
     server_mode: str = "uvicorn"
     """What runs this process: `uvicorn`, or `gunicorn` where there are several."""
     workers: int = 1

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
+from starlette.types import Scope
 
 from lightrag.api.auth import principal_of
 from lightrag.api.auth_principal import Principal
 from lightrag.api.context import ServerContext
+from lightrag.api.middleware import request_id_of
+from lightrag.api.roles import may_create
+from lightrag.api.workspace_choice import check_entitled, chosen_workspace
 from lightrag.errors import StorageUnavailable
 from lightrag.settings import Settings
+from lightrag.tenancy.contracts import Caller, calling_as
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
@@ -42,12 +49,53 @@ async def get_settings(request: Request) -> Settings:
     return (await get_server(request)).settings
 
 
-async def get_engine(request: Request) -> Engine:
-    """Return the engine that serves this request: the only place where that is decided."""
-    engine = (await get_server(request)).engine
-    if engine is None:
-        raise StorageUnavailable("The server is starting or stopping; try again in a moment")
-    return engine
+async def get_workspace(request: Request) -> str:
+    """Return the workspace that this request is about, where its caller is entitled to what it asks for there."""
+    settings = (await get_server(request)).settings
+    name = chosen_workspace(request.scope, settings)
+    check_entitled(request.scope, settings, name)
+    return name
+
+
+class EngineSource:
+    """Hands out engines for one request, and holds them until its response has been sent."""
+
+    def __init__(self, server: ServerContext, scope: Scope, held: AsyncExitStack) -> None:
+        self._server = server
+        self._scope = scope
+        self._held = held
+
+    async def engine(self, named: str | None = None) -> Engine:
+        """Return the engine that serves the request: the only place where that is decided.
+
+        `named` is a workspace that the request's body names; the header goes before it.
+        """
+        settings = self._server.settings
+        name = chosen_workspace(self._scope, settings, named)
+        check_entitled(self._scope, settings, name)
+        tenants = self._server.tenants
+        if tenants is None:
+            raise StorageUnavailable("The server is starting or stopping; try again in a moment")
+        engine: Engine = await self._held.enter_async_context(
+            tenants.lease(name, creates=may_create(self._scope["method"]))
+        )
+        return engine
+
+
+async def get_engines(request: Request) -> AsyncIterator[EngineSource]:
+    """Yield what hands out engines for this request."""
+    caller = Caller(principal_of(request.scope).key or None, request_id_of(request.scope))
+    async with AsyncExitStack() as held:
+        with calling_as(caller):
+            yield EngineSource(await get_server(request), request.scope, held)
+
+
+EnginesDep = Annotated[EngineSource, Depends(get_engines)]
+
+
+async def get_engine(engines: EnginesDep) -> Engine:
+    """Return the engine that serves this request."""
+    return await engines.engine()
 
 
 async def get_principal(request: Request) -> Principal:
@@ -67,6 +115,7 @@ async def _either(
 
 
 EngineDep = Annotated[Engine, Depends(get_engine)]
+WorkspaceDep = Annotated[str, Depends(get_workspace)]
 ServerDep = Annotated[ServerContext, Depends(get_server)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

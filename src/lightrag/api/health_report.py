@@ -30,10 +30,14 @@ def server_version() -> str:
         return "0"
 
 
-async def health_report(server: ServerContext, engine: Engine, *, in_full: bool) -> dict[str, Any]:
-    """Return the state of the server; `in_full` with configuration, folders and counts, never with secrets."""
+async def health_report(server: ServerContext, engine: Engine | None, *, in_full: bool) -> dict[str, Any]:
+    """Return the state of the server; `in_full` with configuration, folders and counts, never with secrets.
+
+    `engine` is the workspace's whose documents are reported on; None where no workspace is meant.
+    """
     settings = server.settings
-    pipeline = await engine.pipeline_status()
+    pipeline = None if engine is None else await engine.pipeline_status()
+    is_busy = pipeline is not None and pipeline.busy
     report: dict[str, Any] = {
         "status": "healthy",
         "auth_mode": "enabled" if server.access.is_closed else "disabled",
@@ -45,10 +49,10 @@ async def health_report(server: ServerContext, engine: Engine, *, in_full: bool)
         "webui_title": settings.server.webui_title,
         "webui_description": settings.server.webui_description,
         "ai_content_notice_enabled": False,
-        "pipeline_busy": pipeline.busy,
-        "pipeline_active": pipeline.busy,
+        "pipeline_busy": is_busy,
+        "pipeline_active": is_busy,
     }
-    if not in_full:
+    if not in_full or engine is None or pipeline is None:
         return report
     info = engine.describe()
     return report | {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,11 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from lightrag.errors import Conflict, InvalidInput, NotFound
+from lightrag.errors import Conflict, NotFound
 from lightrag.tenancy.audit import Actor, AuditLog
-from lightrag.tenancy.database import ControlDatabase, new_key, now_seconds
+from lightrag.tenancy.database import ControlDatabase, new_key, note_change, now_seconds
+from lightrag.tenancy.names import check_name
 from lightrag.tenancy.tables import CounterRow, LimitRow, UsageDayRow, UsageRow, WorkspaceRow
-
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,16 +29,6 @@ class Workspace:
     labels: Mapping[str, Any]
     created_at: int
     created_by: str
-
-
-def check_name(name: str) -> str:
-    """Return a valid name. Raises `InvalidInput` in the words of the routing contract."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(
-            f"Invalid workspace identifier '{name[:200]}': must be 1-64 alphanumeric characters "
-            "(hyphens and underscores allowed, must start with alphanumeric)"
-        )
-    return name
 
 
 class Directory:
@@ -152,6 +140,7 @@ class Directory:
 
 async def raise_version(session: AsyncSession, workspace_id: str) -> None:
     """Tell everybody who keeps a workspace's models, keys, defaults or limits that they changed."""
+    note_change(session)
     await session.execute(
         update(WorkspaceRow).where(WorkspaceRow.id == workspace_id).values(version=WorkspaceRow.version + 1)
     )

@@ -9,13 +9,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import Field
 
 from lightrag.api.auth import principal_of
 from lightrag.api.auth_principal import Principal
 from lightrag.api.dependencies import ServerDep, documented_key
 from lightrag.api.middleware import request_id_of
-from lightrag.api.routers.responses import errors
+from lightrag.api.routers.responses import Responses, errors
 from lightrag.api.schemas.access import (
+    AUDIT_EXAMPLE,
+    TOKEN_EXAMPLE,
+    USER_EXAMPLE,
     AuditLine,
     GrantWish,
     NewToken,
@@ -36,6 +40,9 @@ else:
 
 router = APIRouter(tags=["access"], dependencies=[documented_key], responses=errors(400, 403, 404, 503))
 
+_DONE: Responses = {
+    200: {"content": {"application/json": {"example": {"status": "success", "message": "The right was changed"}}}}
+}
 Name = Annotated[str, Path(min_length=1, max_length=255, examples=["ann"])]
 
 
@@ -109,7 +116,7 @@ async def list_tokens(
     request: Request,
     plane: PlaneDep,
     workspace: Annotated[str | None, Query(max_length=64, description="Only those with a role in it.")] = None,
-) -> list[TokenEntry]:
+) -> Annotated[list[TokenEntry], Field(examples=[[TOKEN_EXAMPLE]])]:
     """Return tokens without their secrets: all of them to the server's administrators, else those of a workspace."""
     principal = principal_of(request.scope)
     check_governs(principal, () if workspace is None else (workspace,))
@@ -143,7 +150,9 @@ async def revoke_token(
 
 
 @router.get("/access/users", operation_id="list_users")
-async def list_users(plane: PlaneDep, _admin: ServerAdminDep) -> list[UserEntry]:
+async def list_users(
+    plane: PlaneDep, _admin: ServerAdminDep
+) -> Annotated[list[UserEntry], Field(examples=[[USER_EXAMPLE]])]:
     """Return all accounts of the control plane."""
     return [UserEntry(**_user(info)) for info in await plane.access.list_users()]
 
@@ -170,7 +179,7 @@ async def put_user(
     return UserEntry(**_user(info))
 
 
-@router.delete("/access/users/{name}", operation_id="delete_user")
+@router.delete("/access/users/{name}", operation_id="delete_user", responses=_DONE)
 async def delete_user(
     name: Name, server: ServerDep, plane: PlaneDep, actor: ActorDep, _admin: ServerAdminDep
 ) -> dict[str, str]:
@@ -180,7 +189,7 @@ async def delete_user(
     return {"status": "success", "message": f"User '{name}' was removed"}
 
 
-@router.put("/access/grants", operation_id="put_grant", responses=errors(409))
+@router.put("/access/grants", operation_id="put_grant", responses=_DONE | errors(409))
 async def put_grant(
     wish: GrantWish, request: Request, server: ServerDep, plane: PlaneDep, actor: ActorDep
 ) -> dict[str, str]:
@@ -199,7 +208,7 @@ async def list_audit(
     workspace: Annotated[str | None, Query(max_length=64)] = None,
     before: Annotated[float | None, Query(ge=0, le=1e12, description="Seconds since 1970.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[AuditLine]:
+) -> Annotated[list[AuditLine], Field(examples=[[AUDIT_EXAMPLE]])]:
     """Return administrative changes, newest first: all to the server's administrators, else those of a workspace."""
     check_governs(principal_of(request.scope), () if workspace is None else (workspace,))
     named = await plane.directory.get(workspace) if workspace is not None else None

@@ -1,0 +1,20 @@
+"""Names of workspaces."""
+
+from __future__ import annotations
+
+import re
+
+from lightrag.errors import InvalidInput
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}", re.ASCII)
+_SHOWN = 200
+
+
+def check_name(name: str) -> str:
+    """Return a valid name. Raises `InvalidInput` in the words of the routing contract."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"Invalid workspace identifier '{name[:_SHOWN]}': must be 1-64 alphanumeric characters "
+            "(hyphens and underscores allowed, must start with alphanumeric)"
+        )
+    return name
