@@ -13,7 +13,7 @@ from lightrag.tenancy.contracts import ModelType, Price
 from lightrag.tenancy.database import ControlDatabase
 from lightrag.tenancy.directory import Directory
 from lightrag.tenancy.ledger import Ledger, UsageEntry, priced
-from lightrag.tenancy.usage import UsageReport, as_csv
+from lightrag.tenancy.usage import Part, UsageReport, as_csv
 
 DAY = 86_400_000_000
 
@@ -109,7 +109,7 @@ async def test_the_table_for_spreadsheets(database: ControlDatabase, directory: 
     ledger = Ledger(database)
     ledger.record(priced(_entry(one, model="=cmd()", at=DAY), Price(1_000_000, None, 1_000_000)))
     await ledger.close()
-    by = ("day", "model")
+    by: tuple[Part, ...] = ("day", "model")
     lines = as_csv(await UsageReport(database).sums(one, by=by), by).splitlines()
     assert lines == [
         "day,model,calls,errors,prompt_tokens,cached_tokens,completion_tokens,unpriced_tokens,cost_usd",
