@@ -24,6 +24,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
+from lightrag.llm.network import client_options, current_gatekeeper
 from lightrag.llm.openai_client import Concessions
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class AnthropicChat:
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", self._api_key)
         self._concessions = Concessions()
         self._most_tokens: int | None = None
+        self._gatekeeper = current_gatekeeper()
         self._sdk: AsyncAnthropic | None = None
         self._making = asyncio.Lock()
         self._closed = False
@@ -203,6 +205,8 @@ class AnthropicChat:
             raise self._endpoint.late(self._timeout) from None
         except (anthropic.APIConnectionError, httpx2.TransportError) as error:
             cause = error.__cause__ or error
+            if isinstance(cause, ModelError):
+                raise cause from None
             reason = f"{type(cause).__name__}: {cause}"
             raise self._endpoint.unreachable(f"the connection failed ({reason})") from None
         except (json.JSONDecodeError, UnicodeDecodeError, anthropic.APIError) as error:
@@ -227,15 +231,19 @@ class AnthropicChat:
 
     def _make(self) -> AsyncAnthropic:
         anthropic = imported("anthropic", "anthropic", "LLM_BINDING=anthropic")
+        import httpx2
 
         # An explicit key, if an empty one, keeps the SDK from looking for credentials in the environment and on disk.
         headers = {} if self._api_key else {"Authorization": anthropic.Omit()}
+        timeout = anthropic.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout or CONNECT_SECONDS))
+        options = client_options(httpx2, self._gatekeeper)
         sdk: AsyncAnthropic = anthropic.AsyncAnthropic(
             api_key=self._api_key,
             base_url=self._url,
-            timeout=anthropic.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout or CONNECT_SECONDS)),
+            timeout=timeout,
             max_retries=0,
             default_headers=headers,
+            http_client=anthropic.DefaultAsyncHttpxClient(timeout=timeout, **options) if options else None,
         )
         return sdk
 

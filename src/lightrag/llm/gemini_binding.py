@@ -22,6 +22,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
+from lightrag.llm.network import client_options, current_gatekeeper
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ class _GeminiClient:
         self._api_key = api_key or ""
         self._timeout = timeout
         self._endpoint = endpoint
+        self._gatekeeper = current_gatekeeper()
         self._http: httpx2.AsyncClient | None = None
         self._sdk: Client | None = None
         self._making = asyncio.Lock()
@@ -265,6 +267,7 @@ class _GeminiClient:
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(self._timeout, connect=connect),
             event_hooks={"request": [self._prepare], "response": [self._raise_for_status]},
+            **client_options(httpx2, self._gatekeeper),
         )
         options = genai.types.HttpOptions(
             base_url=self._url,

@@ -11,6 +11,7 @@ import orjson
 
 from lightrag.errors import ModelError
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
     import httpx2
@@ -42,6 +43,7 @@ class HttpClient:
         self._endpoint = endpoint
         self._headers = {"content-type": "application/json"} | dict(headers or {})
         self._authorise = authorise
+        self._gatekeeper = current_gatekeeper()
         self._http: httpx2.AsyncClient | None = None
         self._making = asyncio.Lock()
         self._closed = False
@@ -49,6 +51,10 @@ class HttpClient:
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send a request and return the body of the response; `path` may be a whole address."""
         return await self._whole("POST", path, orjson.dumps(dict(body)))
+
+    async def send(self, path: str, content: bytes, content_type: str) -> bytes:
+        """Send a body that is not JSON, and return that of the response."""
+        return await self._whole("POST", path, content, {"content-type": content_type})
 
     async def get(self, path: str) -> bytes:
         """Return the body at an address."""
@@ -94,12 +100,12 @@ class HttpClient:
             http, self._http = self._http, None
             await http.aclose()
 
-    async def _whole(self, method: str, path: str, content: bytes) -> bytes:
+    async def _whole(self, method: str, path: str, content: bytes, headers: Headers | None = None) -> bytes:
         try:
             async with asyncio.timeout(self._timeout):
                 with self.translated():
                     http = await self._client()
-                    response = await http.send(await self._request(http, method, path, content))
+                    response = await http.send(await self._request(http, method, path, content, headers))
         except TimeoutError:
             raise self._endpoint.late(self._timeout) from None
         self._check(response)
@@ -114,9 +120,15 @@ class HttpClient:
             async for piece in response.aiter_bytes():
                 yield piece
 
-    async def _request(self, http: httpx2.AsyncClient, method: str, path: str, content: bytes) -> httpx2.Request:
+    async def _request(
+        self, http: httpx2.AsyncClient, method: str, path: str, content: bytes, own: Headers | None = None
+    ) -> httpx2.Request:
         url = path if "://" in path else self._base_url + path
-        headers = self._headers | (dict(await self._authorise(method, url, content)) if self._authorise else {})
+        headers = (
+            self._headers
+            | dict(own or {})
+            | (dict(await self._authorise(method, url, content)) if self._authorise else {})
+        )
         return http.build_request(method, url, content=content or None, headers=headers)
 
     async def _client(self) -> httpx2.AsyncClient:
@@ -132,7 +144,8 @@ class HttpClient:
         import httpx2
 
         connect = min(CONNECT_SECONDS, self._timeout or CONNECT_SECONDS)
-        return httpx2.AsyncClient(timeout=httpx2.Timeout(self._timeout, connect=connect))
+        options = client_options(httpx2, self._gatekeeper)
+        return httpx2.AsyncClient(timeout=httpx2.Timeout(self._timeout, connect=connect), **options)
 
 
 def bearer(api_key: str | None) -> dict[str, str]:

@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from lightrag.errors import ModelError
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
     import httpx
@@ -26,6 +28,7 @@ class OllamaClient:
         self._api_key = api_key
         self._timeout = timeout
         self._endpoint = endpoint
+        self._gatekeeper = current_gatekeeper()
         self._sdk: AsyncClient | None = None
         self._making = asyncio.Lock()
         self._closed = False
@@ -49,6 +52,8 @@ class OllamaClient:
 
         try:
             yield
+        except ModelError:
+            raise
         except ollama.ResponseError as error:
             status = error.status_code if error.status_code >= 400 else 500  # -1: reported inside a stream
             raise self._endpoint.from_status(status, json.dumps({"error": error.error})) from None
@@ -77,6 +82,7 @@ class OllamaClient:
             timeout=httpx.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS)),
             headers={"authorization": authorization},
             event_hooks={"request": [self._prepare], "response": [self._raise_for_status]},
+            **client_options(httpx, self._gatekeeper),
         )
 
     async def _prepare(self, request: httpx.Request) -> None:

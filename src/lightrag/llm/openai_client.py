@@ -14,6 +14,7 @@ import orjson
 
 from lightrag.errors import ContextTooLong, ModelError, ModelRefused
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream, RequestOptions
@@ -55,6 +56,7 @@ class OpenAIClient:
         if gateway.key_header and api_key:
             self._headers[gateway.key_header] = api_key
         self._endpoint = endpoint
+        self._gatekeeper = current_gatekeeper()
         self._sdk: AsyncOpenAI | None = None
         self._making = asyncio.Lock()
         self._closed = False
@@ -103,6 +105,8 @@ class OpenAIClient:
             raise self._endpoint.late(self._timeout) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__
+            if isinstance(cause, ModelError):
+                raise cause from None
             reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
             raise self._endpoint.unreachable(f"the connection failed ({reason})") from None
         except openai.APIError as error:
@@ -133,6 +137,7 @@ class OpenAIClient:
         return {} if self._api_key else {"headers": {"Authorization": openai.Omit()}}
 
     def _make(self) -> AsyncOpenAI:
+        import httpx2
         import openai
 
         # Credentials come from the settings only: what the environment holds for OpenAI must not reach other servers.
@@ -142,15 +147,18 @@ class OpenAIClient:
             "OpenAI-Organization": openai.Omit(),
             "OpenAI-Project": openai.Omit(),
         }
+        timeout = openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS))
+        options = client_options(httpx2, self._gatekeeper)
         return openai.AsyncOpenAI(
             api_key=self._api_key,
             admin_api_key="",
             base_url=self._base_url,
-            timeout=openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS)),
+            timeout=timeout,
             max_retries=0,
             default_headers=headers | self._headers,
             default_query=self._query,
             _enforce_credentials=False,
+            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, **options) if options else None,
         )
 
 

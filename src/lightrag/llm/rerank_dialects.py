@@ -3,7 +3,8 @@
 Formats: https://docs.cohere.com/reference/rerank, https://docs.cohere.com/v1/reference/rerank,
 https://api.jina.ai/redoc, https://docs.voyageai.com/reference/reranker-api,
 https://help.aliyun.com/en/model-studio/text-rerank-api, https://huggingface.github.io/text-embeddings-inference,
-https://docs.vllm.ai/en/latest/models/pooling_models.html, https://github.com/ggml-org/llama.cpp (tools/server)
+https://docs.vllm.ai/en/latest/models/pooling_models.html,
+https://docs.nvidia.com/nim/nemo-retriever/text-reranking, https://github.com/ggml-org/llama.cpp (tools/server)
 """
 
 from __future__ import annotations
@@ -74,6 +75,15 @@ def _tei(call: RerankCall) -> Body:
     return {"query": call.query, "texts": list(call.documents), "raw_scores": False, "truncate": True}
 
 
+def _nvidia(call: RerankCall) -> Body:
+    return {
+        "model": call.model,
+        "query": {"text": call.query},
+        "passages": [{"text": text} for text in call.documents],
+        "truncate": "END",
+    }
+
+
 COHERE = RerankDialect("cohere", "/v2/rerank", _flat, "https://api.cohere.com", "rerank-v3.5")
 COHERE_V1 = dataclasses.replace(COHERE, name="cohere-v1", path="/v1/rerank", body=_without_texts)
 JINA = RerankDialect("jina", "/v1/rerank", _without_texts, "https://api.jina.ai", "jina-reranker-v2-base-multilingual")
@@ -90,16 +100,17 @@ ALIYUN_COMPATIBLE = dataclasses.replace(ALIYUN, name="aliyun-compatible", path="
 TEI = RerankDialect("tei", "/rerank", _tei, "http://localhost:8080", most_documents=32)
 VLLM = RerankDialect("vllm", "/v1/rerank", _flat, "http://localhost:8000")
 LLAMACPP = RerankDialect("llamacpp", "/v1/rerank", _flat, "http://localhost:8080", gives_logits=True)
+NVIDIA = RerankDialect("nvidia", "/v1/ranking", _nvidia, "http://localhost:8000", most_documents=512, gives_logits=True)
 GENERIC = RerankDialect("generic", "/v1/rerank", _flat)
 
 AUTO = "auto"
 DIALECTS: Mapping[str, RerankDialect] = {
-    dialect.name: dialect for dialect in (COHERE, JINA, VOYAGE, ALIYUN, TEI, VLLM, LLAMACPP, GENERIC)
+    dialect.name: dialect for dialect in (COHERE, JINA, VOYAGE, ALIYUN, TEI, VLLM, LLAMACPP, NVIDIA, GENERIC)
 }
 """What can be named in the settings; the variants are told by the address."""
 
 _HOSTS = {"api.cohere": COHERE, "api.jina.ai": JINA, "api.voyageai.com": VOYAGE, "aliyuncs.com": ALIYUN}
-_ENDINGS = ("/rerank", "/reranks", "/text-rerank")
+_ENDINGS = ("/rerank", "/reranks", "/text-rerank", "/reranking", "/ranking")
 
 
 def dialect_of(host: str) -> RerankDialect | None:
@@ -146,19 +157,21 @@ def candidates(host: str) -> list[tuple[str, RerankDialect]]:
 def scores(answer: Any, count: int) -> list[tuple[int, float]]:
     """Return (index, score) of each document that an answer judges.
 
-    Servers write `results` or `data` (below `output` at DashScope), or a bare list, of objects with `index` and
-    `relevance_score` or `score`. Raises ValueError, LookupError, TypeError or AttributeError for anything else.
+    Servers write `results`, `data` or `rankings` (below `output` at DashScope), or a bare list, of objects with `index`
+    and `relevance_score`, `score` or `logit`. Raises ValueError, LookupError, TypeError or AttributeError for others.
     """
     rows = answer
     if isinstance(answer, dict):
         answer = answer.get("output", answer)
-        rows = answer["results"] if "results" in answer else answer["data"]
+        rows = next(answer[key] for key in ("results", "rankings", "data") if key in answer or key == "data")
     found: dict[int, float] = {}
     for row in rows:
         index = row["index"]
         if not isinstance(index, int) or not 0 <= index < count:
             raise ValueError(f"there is no document {index!r}")
-        found[index] = float(row["relevance_score"] if "relevance_score" in row else row["score"])
+        found[index] = float(
+            next(row[key] for key in ("relevance_score", "logit", "score") if key in row or key == "score")
+        )
     if count and not found:
         raise ValueError("no document is judged")
     return list(found.items())

@@ -157,6 +157,8 @@ class ModelRow(Base):
     provider: Mapped[str] = mapped_column(String(128))
     name: Mapped[str] = mapped_column(NAME)
     """As the API names it; the provider's suffix included where there is one."""
+    upstream_name: Mapped[str] = mapped_column(NAME, default="")
+    """What the provider calls it, where that is not the name: a deployment, an endpoint."""
     type: Mapped[str] = mapped_column(String(16))
     """chat | embedding | rerank | image2text | speech2text | tts"""
     credential_id: Mapped[str] = mapped_column(ForeignKey("credential.id", ondelete="CASCADE"), index=True)

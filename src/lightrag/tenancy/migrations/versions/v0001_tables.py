@@ -206,6 +206,7 @@ def upgrade() -> None:
         sa.Column("workspace_id", sa.String(length=32), nullable=False),
         sa.Column("provider", sa.String(length=128), nullable=False),
         sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("upstream_name", sa.String(length=255), nullable=False),
         sa.Column("type", sa.String(length=16), nullable=False),
         sa.Column("credential_id", sa.String(length=32), nullable=False),
         sa.Column("is_enabled", sa.Boolean(), nullable=False),
