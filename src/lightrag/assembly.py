@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ from lightrag.indexing.scan import FolderScan, ScanRules
 from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.vectorizer import Vectorizer
 from lightrag.indexing.verify import Verifier
-from lightrag.llm.cache import CachedChat
-from lightrag.llm.contracts import Role
+from lightrag.llm.cache import KeptChat
+from lightrag.llm.contracts import ChatModel, ModelFacts, Role
 from lightrag.llm.limiter import Limiter
 from lightrag.model_assembly import EMBEDDED, Models, embedding_name, open_models
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
@@ -44,7 +44,16 @@ from lightrag.storage.contracts import Storage
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.text.sentences import sentences
 from lightrag.text.tokens import Tokenizer, load_tokenizer
-from lightrag.types import Chunk, ChunkingStrategy, DocumentRecord, ParsedDocument
+from lightrag.types import (
+    Chunk,
+    ChunkingStrategy,
+    DocumentRecord,
+    Extraction,
+    ParsedDocument,
+    QueryParam,
+    QueryResult,
+    Retrieved,
+)
 
 WORDS_PER_TOKEN = 0.75
 ModelsOpener = Callable[[Settings, Storage, Manifest | None], Awaitable[Models]]
@@ -107,7 +116,7 @@ def _engine(
     rules = _chunking_rules(settings, "custom" if chunking_function else settings.indexing.chunking)
     chunkers = Chunkers(tokenizer, sentences, models.embedding, rules, chunking_function)
     extractor = _extractor(settings, models)
-    fold = Folder(_fold_rules(settings), summarises=Role.SUMMARY in models.chat)
+    fold = Folder(_fold_rules(settings), summarises=lambda: Role.SUMMARY in models.chat)
     input_dir = settings.paths.input_dir / workspace if workspace else settings.paths.input_dir
     parser = _parser(settings)
     progress = Progress()
@@ -129,7 +138,8 @@ def _engine(
         batch=64 if is_local else 4 * embedding.batch_num,
         parallel=1 if is_local else 2,
     )
-    slots = sum(limiter.slots for limiter in models.extraction) or 2
+    changing = models.changing
+    slots = changing.slots if changing else sum(limiter.slots for limiter in models.extraction) or 2
     tools = JobTools(
         storage=storage,
         commits=commits,
@@ -155,7 +165,7 @@ def _engine(
                 workspace=workspace,
                 working_dir=settings.paths.working_dir,
                 input_dir=input_dir,
-                chat={role: chat.facts for role, chat in models.chat.items()},
+                chat=_Facts(models.chat),
                 embedding=models.embedding.facts,
                 extractor=extractor.fingerprint,
                 storage_family=storage.family,
@@ -166,9 +176,9 @@ def _engine(
                 tools,
                 PipelineOptions(owner=owner_name(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
                 summarizer=_summarizer(settings, storage, models, fold),
-                slot_use=lambda: _slot_use(models.extraction),
+                slot_use=changing.slot_use if changing else lambda: slot_use(models.extraction),
             ),
-            asker=_retriever(settings, storage, models, tokenizer, fold),
+            asker=_UpToDate(_retriever(settings, storage, models, tokenizer, fold), models),
             verifier=Verifier(storage, fold),
             editor=GraphEditor(storage, fold),
             scan=scan,
@@ -236,28 +246,73 @@ class _FileParser:
         return await self.parser.parse(path, record.source_file)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _UpToDate:
+    """Answers questions with the models that there are when they are asked."""
+
+    retriever: Retriever
+    models: Models
+
+    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
+        """Return what is found for a question."""
+        await self.models.refresh()
+        return await self.retriever.retrieve(question, param)
+
+    async def answer(self, question: str, param: QueryParam) -> QueryResult:
+        """Answer a question."""
+        await self.models.refresh()
+        return await self.retriever.answer(question, param)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _ChangingExtractor:
+    """Reads chunks with a language model while there is one, else with the bundled parts."""
+
+    by_model: LLMExtractor
+    bundled: NLPExtractor
+    models: Models
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the extractor that is used at this moment."""
+        return self._current.fingerprint
+
+    async def extract(self, chunk: Chunk) -> Extraction:
+        """Return what is in the chunk."""
+        await self.models.refresh()
+        return await self._current.extract(chunk)
+
+    @property
+    def _current(self) -> Extractor:
+        return self.by_model if Role.EXTRACT in self.models.chat else self.bundled
+
+
 def _extractor(settings: Settings, models: Models) -> Extractor:
     choice = settings.indexing.extractor
-    chat = models.chat.get(Role.EXTRACT)
-    if choice == "llm" and chat is None:
+    chat = models.lasting(Role.EXTRACT)
+    if choice == "llm" and Role.EXTRACT not in models.chat:
         raise ConfigurationError(
             "LIGHTRAG_EXTRACTOR is 'llm', but no language model is configured; set LLM_BINDING, LLM_BINDING_HOST "
             "and LLM_MODEL, or LIGHTRAG_EXTRACTOR=nlp"
         )
     if chat is None or choice == "nlp":
         return NLPExtractor()
-    return LLMExtractor(
+    by_model = LLMExtractor(
         chat,
         language=settings.indexing.language,
         entity_types=settings.indexing.entity_types,
         rounds=settings.indexing.max_gleaning,
     )
+    # With `llm`, nothing else reads the documents of a workspace that loses its model.
+    if models.changing is None or choice == "llm":
+        return by_model
+    return _ChangingExtractor(by_model, NLPExtractor(), models)
 
 
 class _Forget:
     """Drops the kept answers on chunks."""
 
-    def __init__(self, extractor: LLMExtractor, cache: CachedChat) -> None:
+    def __init__(self, extractor: LLMExtractor, cache: KeptChat) -> None:
         self._extractor = extractor
         self._cache = cache
 
@@ -266,12 +321,14 @@ class _Forget:
 
 
 def _forgetter(extractor: Extractor, models: Models) -> _Forget | None:
-    chat = models.chat.get(Role.EXTRACT)
+    chat = models.lasting(Role.EXTRACT)
+    if isinstance(extractor, _ChangingExtractor):
+        extractor = extractor.by_model
     return _Forget(extractor, chat) if isinstance(extractor, LLMExtractor) and chat is not None else None
 
 
 def _summarizer(settings: Settings, storage: Storage, models: Models, fold: Folder) -> Summarizer | None:
-    chat = models.chat.get(Role.SUMMARY)
+    chat = models.lasting(Role.SUMMARY)
     if chat is None:
         return None
     return Summarizer(
@@ -282,6 +339,7 @@ def _summarizer(settings: Settings, storage: Storage, models: Models, fold: Fold
         context_tokens=settings.indexing.summary_context_size,
         words=int(settings.indexing.summary_length_recommended * WORDS_PER_TOKEN),
         parallel=2 * settings.llm.extract.max_async,
+        can_write=lambda: Role.SUMMARY in models.chat,
     )
 
 
@@ -294,7 +352,7 @@ def _fold_rules(settings: Settings) -> FoldRules:
 
 
 def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder) -> Retriever:
-    rules, edits = fold.rules, fold.overlays
+    rules, edits, changing = fold.rules, fold.overlays, models.changing
     return Retriever(
         storage,
         models.embedding,
@@ -305,12 +363,31 @@ def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: 
             min_rerank_score=settings.rerank.min_score,
         ),
         tokenizer.count,
-        chat=dict(models.chat),
-        reranker=models.reranker,
+        chat=models.chat,
+        reranker=lambda: models.reranker if changing is None or changing.has_reranker() else None,
         quote=ExtractiveAnswerer(models.embedding).quote,
         fold_entity=lambda name, found: fold_entity(name, found, rules, record=edits.latest.entities.get(name)),
         fold_relation=lambda pair, found: fold_relation(pair, found, rules, record=edits.latest.relations.get(pair)),
     )
+
+
+class _Facts(Mapping[Role, ModelFacts]):
+    """What is known of the chat models that there are at the moment of looking."""
+
+    def __init__(self, chat: Mapping[Role, ChatModel]) -> None:
+        self._chat = chat
+
+    def __getitem__(self, role: Role) -> ModelFacts:
+        """Return what is known of the model of a role."""
+        return self._chat[role].facts
+
+    def __iter__(self) -> Iterator[Role]:
+        """Iterate over the roles that have a model."""
+        return iter(self._chat)
+
+    def __len__(self) -> int:
+        """Return how many roles have a model."""
+        return len(self._chat)
 
 
 def _parser(settings: Settings) -> DocumentParser:
@@ -331,7 +408,8 @@ def _parser(settings: Settings) -> DocumentParser:
     )
 
 
-def _slot_use(limiters: Sequence[Limiter]) -> SlotUse:
+def slot_use(limiters: Sequence[Limiter]) -> SlotUse:
+    """Return how the slots of limiters are used; calls pause as long as all of them do."""
     if not limiters:
         return SlotUse()
     pauses = [limiter.paused_until for limiter in limiters]

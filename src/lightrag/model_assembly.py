@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from lightrag.embedded.minilm import MiniLMEmbedder
 from lightrag.errors import ConfigurationError
 from lightrag.indexing.manifest import UNNAMED, Manifest
+from lightrag.indexing.pipeline import SlotUse
 from lightrag.llm import bindings
-from lightrag.llm.cache import CachedChat
+from lightrag.llm.cache import CachedChat, KeptChat
 from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.embedding_limit import LimitedTexts
@@ -36,11 +38,65 @@ from lightrag.text.tokens import load_tokenizer
 EMBEDDED = "embedded"
 
 
+class Tally(Protocol):
+    """Puts something around every binding that is paid for."""
+
+    def chat(self, model: ChatModel) -> ChatModel:
+        """Return the model with it."""
+        ...
+
+    def embedding(self, model: EmbeddingModel) -> EmbeddingModel:
+        """Return the model with it."""
+        ...
+
+    def rerank(self, model: RerankModel) -> RerankModel:
+        """Return the model with it."""
+        ...
+
+
+class Changing(Protocol):
+    """Models that come and go while the engine runs."""
+
+    @property
+    def roles(self) -> Mapping[Role, KeptChat]:
+        """What is called for each role, also for those that no model serves at this moment."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many calls of extraction are made at the same time."""
+        ...
+
+    def has_reranker(self) -> bool:
+        """Tell whether there is a reranking model at this moment."""
+        ...
+
+    def slot_use(self) -> SlotUse:
+        """Return how the slots of extraction are used, and until when calls pause."""
+        ...
+
+    def backends(self) -> list[BackendReport]:
+        """Return the state of every backend."""
+        ...
+
+    async def refresh(self) -> None:
+        """Take up what was changed."""
+        ...
+
+    async def probe(self) -> list[ModelProbe]:
+        """Ask every model for next to nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all models."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Models:
     """The models of one engine with what bounds and counts them."""
 
-    chat: Mapping[Role, CachedChat]
+    chat: Mapping[Role, KeptChat]
     """By role; empty where no language model is configured."""
     embedding: EmbeddingModel
     reranker: RerankModel | None
@@ -49,20 +105,35 @@ class Models:
     meter: UsageMeter
     routed: Sequence[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = ()
     """The models that have several backends, with their roles."""
+    changing: Changing | None = None
+    """Set where models come and go: the others then say what there is at this moment."""
 
-    def distinct(self) -> list[tuple[CachedChat, list[Role]]]:
+    def lasting(self, role: Role) -> KeptChat | None:
+        """Return what to call for a role for as long as the engine runs; None where no model will ever serve it."""
+        return self.chat.get(role) if self.changing is None else self.changing.roles.get(role)
+
+    async def refresh(self) -> None:
+        """Take up what was changed of the models."""
+        if self.changing is not None:
+            await self.changing.refresh()
+
+    def distinct(self) -> list[tuple[KeptChat, list[Role]]]:
         """Return each chat model once, with its roles."""
-        found: dict[int, tuple[CachedChat, list[Role]]] = {}
+        found: dict[int, tuple[KeptChat, list[Role]]] = {}
         for role, chat in self.chat.items():
             found.setdefault(id(chat), (chat, []))[1].append(role)
         return list(found.values())
 
     def backends(self) -> list[BackendReport]:
         """Return the state of every backend; none where each model has only one server."""
+        if self.changing is not None:
+            return self.changing.backends()
         return [BackendReport(roles, state) for roles, model in self.routed for state in model.snapshot()]
 
     async def probe(self) -> list[ModelProbe]:
         """Ask every model for next to nothing."""
+        if self.changing is not None:
+            return await self.changing.probe()
         return [
             *[await probe_chat(chat, roles) for chat, roles in self.distinct()],
             await probe_embedding(self.embedding),
@@ -70,6 +141,9 @@ class Models:
 
     async def aclose(self) -> None:
         """Close all models."""
+        if self.changing is not None:
+            await self.changing.aclose()
+            return
         for chat, _ in self.distinct():
             await chat.aclose()
         await self.embedding.aclose()
@@ -83,15 +157,19 @@ def embedding_name(model: EmbeddingModel) -> str:
 
 
 async def open_models(
-    settings: Settings, storage: Storage, recorded: Manifest | None, policy: RetryPolicy | None = None
+    settings: Settings,
+    storage: Storage,
+    recorded: Manifest | None,
+    policy: RetryPolicy | None = None,
+    tally: Tally | None = None,
 ) -> Models:
     """Return the models that the settings name; their answers are kept in `storage`.
 
     `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
-    `policy` says how failed calls are repeated.
+    `policy` says how failed calls are repeated. `tally` is put around every model but the bundled one.
     """
     local = await _local_ollama(settings)
-    opening = _Opening(settings, storage, policy)
+    opening = _Opening(settings, storage, policy, tally)
     chat = opening.chat_models(local)
     embedding = opening.embedding_model(_embedding_binding(settings.embedding, local, recorded))
     return Models(
@@ -107,8 +185,9 @@ async def open_models(
 class _Opening:
     """Makes the models of one engine; what is alike is shared."""
 
-    def __init__(self, settings: Settings, storage: Storage, policy: RetryPolicy | None) -> None:
+    def __init__(self, settings: Settings, storage: Storage, policy: RetryPolicy | None, tally: Tally | None) -> None:
         self._settings = settings
+        self._tally = tally
         self._store = storage.kv(Namespace.LLM_CACHE)
         self._policy = policy
         self._limiters: dict[tuple[str, str, int], Limiter] = {}
@@ -156,7 +235,7 @@ class _Opening:
             return self._routed_embedding(wanted)
         if binding == EMBEDDED:
             return MiniLMEmbedder()
-        model = _make_embedding(binding, wanted, self._settings.vendors)
+        model = self._embedding(binding, wanted)
         return embedding_stack(
             model,
             limiter=Limiter(wanted.max_async),
@@ -171,8 +250,9 @@ class _Opening:
         if wanted.binding is None:
             return None
         cut = token_cutter(load_tokenizer(), wanted.max_tokens_per_doc) if wanted.enable_chunking else None
+        binding = bindings.rerank_binding(wanted)
         return rerank_stack(
-            bindings.rerank_binding(wanted),
+            binding if self._tally is None else self._tally.rerank(binding),
             limiter=Limiter(wanted.max_async),
             meter=self.meter,
             policy=self._policy,
@@ -181,7 +261,7 @@ class _Opening:
 
     def _chat(self, binding: str, wanted: ChatModelSettings) -> CachedChat:
         return chat_stack(
-            _make_chat(binding, wanted, self._settings.vendors),
+            self._chat_binding(binding, wanted),
             limiter=self._limiter(binding, wanted),
             meter=self.meter,
             store=self._store,
@@ -194,7 +274,7 @@ class _Opening:
         for backend in wanted.backends:
             binding = backend.chat.binding or EMBEDDED
             model = chat_backend(
-                _make_chat(binding, backend.chat, self._settings.vendors),
+                self._chat_binding(binding, backend.chat),
                 limiter=self._limiter(binding, backend.chat),
                 meter=self.meter,
             )
@@ -208,7 +288,7 @@ class _Opening:
         for backend in wanted.backends:
             binding = backend.embedding.binding or EMBEDDED
             model = embedding_backend(
-                _make_embedding(binding, backend.embedding, self._settings.vendors),
+                self._embedding(binding, backend.embedding),
                 limiter=Limiter(backend.embedding.max_async),
                 meter=self.meter,
             )
@@ -217,6 +297,14 @@ class _Opening:
         self.routed.append(((Role.EMBED,), routed))
         slots = sum(backend.embedding.max_async for backend in wanted.backends)
         return BatchedEmbedding(routed, routed.facts.max_batch, parallel=2 * slots)
+
+    def _chat_binding(self, binding: str, wanted: ChatModelSettings) -> ChatModel:
+        model = _make_chat(binding, wanted, self._settings.vendors)
+        return model if self._tally is None else self._tally.chat(model)
+
+    def _embedding(self, binding: str, wanted: EmbeddingSettings) -> EmbeddingModel:
+        model = _make_embedding(binding, wanted, self._settings.vendors)
+        return model if self._tally is None else self._tally.embedding(model)
 
     def _limiter(self, binding: str, wanted: ChatModelSettings) -> Limiter:
         return self._limiters.setdefault((binding, wanted.host, wanted.max_async), Limiter(wanted.max_async))

@@ -14,7 +14,7 @@ from lightrag.storage.memory import MemoryStorage
 from lightrag.testing.fake_models import FakeChat
 from lightrag.types import Chunk
 
-FOLD = Folder(FoldRules(max_fragments=4), summarises=True)
+FOLD = Folder(FoldRules(max_fragments=4), summarises=lambda: True)
 
 
 @pytest.fixture

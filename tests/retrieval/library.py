@@ -114,7 +114,7 @@ def reader(
         options or RetrieverOptions(cosine_threshold=0.05),
         lambda text: len(text.split()),
         chat=chat or {},
-        reranker=reranker,
+        reranker=lambda: reranker,
         quote=quote_first,
         fold_entity=lambda name, evidence: fold_entity(name, evidence, RULES),
         fold_relation=lambda pair, evidence: fold_relation(pair, evidence, RULES),

@@ -8,7 +8,7 @@ data either right or listed as stale.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lightrag.indexing.derivation import Derived, derive
 from lightrag.indexing.derivation import ExtractedChunk as ExtractedChunk
@@ -151,13 +151,17 @@ async def kept_extractions(tx: Storage, chunk_ids: Sequence[str]) -> list[Extrac
     ]
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Folder:
     """Folds the graph anew where mentions changed."""
 
     rules: FoldRules
-    summarises: bool = False
-    """Whether there is a model that will summarise long descriptions."""
+    summarises: Callable[[], bool] = _never
+    """Tells whether there is a model that will summarise long descriptions."""
     overlays: Overlays = dataclasses.field(default_factory=Overlays)
     """The manual edits of the workspace."""
 
@@ -234,7 +238,7 @@ class Folder:
         ]
         summaries = await self._known(tx, [need for _, need in needs])
         due: dict[str, JsonObject] = {str(key): {} for key, need in needs if need.key not in summaries}
-        if self.summarises and due:
+        if self.summarises() and due:
             await tx.kv(Namespace.STALE).put(due)
         return (
             {name: draft.resolved(summaries) for name, draft in entities.items()},

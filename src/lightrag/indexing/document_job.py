@@ -301,7 +301,6 @@ class DocumentJob:
         self._tools.progress.chunks_done += len(chunks) - len(missing)
         failures: dict[str, ModelError] = {}
         found: list[ExtractedChunk] = []
-        fingerprint = self._extractor.fingerprint
         finished: asyncio.Queue[tuple[Chunk, Extraction | Exception]] = asyncio.Queue()
         # A long document takes part of the gate only, so that short ones get through beside it.
         share = asyncio.Semaphore(self._tools.gate.width)
@@ -319,7 +318,7 @@ class DocumentJob:
                     raise outcome
                 else:
                     self._notes += (f"chunk {chunk.order + 1}: {note}" for note in outcome.notes)
-                    found.append(ExtractedChunk(chunk, outcome, created, fingerprint))
+                    found.append(ExtractedChunk(chunk, outcome, created, self._extractor.fingerprint))
                 if len(found) >= GROUP or number == len(missing):
                     await self._commit(found)
                     found = []

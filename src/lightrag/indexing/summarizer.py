@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lightrag.errors import LightRAGError
 from lightrag.indexing.contributions import Folder
@@ -23,7 +23,8 @@ class Summarizer:
     """Summarises what the fold listed as too long.
 
     It works when no document waits, so that a name which many documents of a batch mention is summarised once. A
-    summary is kept under the hash of its fragments: the same fragments are never summarised twice.
+    summary is kept under the hash of its fragments: the same fragments are never summarised twice. `can_write` tells
+    whether there is a model at this moment.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Summarizer:
         context_tokens: int,
         words: int,
         parallel: int,
+        can_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._storage = storage
         self._chat = chat
@@ -44,13 +46,14 @@ class Summarizer:
         self._context_tokens = context_tokens
         self._words = words
         self._slots = asyncio.Semaphore(parallel)
+        self._can_write = can_write
 
     async def run_round(self) -> tuple[int, list[StaleText], LightRAGError | None]:
         """Do up to `ROUND` summaries.
 
         Returns how many were listed, the vectors that became stale, and the first failure; what failed stays listed.
         """
-        keys = await self._listed()
+        keys = await self._listed() if self._can_write() else []
         if not keys:
             return 0, [], None
         needs = await self._needs(keys)
@@ -73,7 +76,12 @@ class Summarizer:
         return len(keys), stale, next((outcome for outcome in outcomes if not isinstance(outcome, str)), None)
 
     async def waiting(self) -> int:
-        """Return how many summaries are listed; of entities and of relations, at most `COUNTED` each are counted."""
+        """Return how many summaries are listed; of entities and of relations, at most `COUNTED` each are counted.
+
+        0 as long as there is no model to write them.
+        """
+        if not self._can_write():
+            return 0
         stale = self._storage.kv(Namespace.STALE)
         kinds = (StaleKind.ENTITY_SUMMARY, StaleKind.RELATION_SUMMARY)
         return sum([len(await stale.scan(prefix=f"{kind}:", limit=COUNTED)) for kind in kinds])

@@ -36,6 +36,18 @@ class AnswerStore(Protocol):
         ...
 
 
+class KeptChat(ChatModel, Protocol):
+    """A chat model whose answers are kept."""
+
+    def key_of(self, request: ChatRequest) -> str:
+        """Return the key under which the answer to `request` is kept."""
+        ...
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Drop kept answers, so that the next calls are made again."""
+        ...
+
+
 CACHED_ROLES = frozenset({Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS})
 """Roles whose answers are kept unless told otherwise; answers to users are not among them."""
 

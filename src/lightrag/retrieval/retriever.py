@@ -88,8 +88,9 @@ class Retriever:
         embedding: The model that the workspace's vectors were made with.
         options: What holds for all questions.
         count_tokens: Counts the tokens of a text.
-        chat: Chat models by role; `keywords` and `answer` are used, each may be absent.
-        reranker: Reorders the best passages, where there is one.
+        chat: Chat models by role, looked up anew for each question; `keywords` and `answer` are used, each may be
+            absent.
+        reranker: Returns what reorders the best passages, where there is such a model at this moment.
         quote: Answers by quoting where there is no model for answers.
         fold_entity: Folds the evidence that a filter leaves.
         fold_relation: As `fold_entity`.
@@ -103,7 +104,7 @@ class Retriever:
         count_tokens: Callable[[str], int],
         *,
         chat: Mapping[Role, ChatModel],
-        reranker: RerankModel | None,
+        reranker: Callable[[], RerankModel | None],
         quote: Quote,
         fold_entity: FoldEntity,
         fold_relation: FoldRelation,
@@ -112,13 +113,17 @@ class Retriever:
         self._options = options
         self._counter = TokenCounter(count_tokens)
         self._embedder = QueryEmbedder(embedding)
-        self._keyword_model = chat.get(Role.KEYWORDS)
+        self._chat = chat
         self._reranker = reranker
-        self._writer = AnswerWriter(chat.get(Role.ANSWER), quote)
+        self._quote = quote
         self._finder = CandidateFinder(storage, options.cosine_threshold)
         self._reader = GraphReader(storage, fold_entity, fold_relation, options.evidence_limit)
         self._index = GraphIndex(storage.graph, options.walk, storage.version)
         self._kept_chunks = RecentRows(storage.version, self._read_chunks, KEPT_CHUNKS)
+
+    @property
+    def _writer(self) -> AnswerWriter:
+        return AnswerWriter(self._chat.get(Role.ANSWER), self._quote)
 
     async def answer(self, question: str, param: QueryParam) -> QueryResult:
         """Answer a question in the way that `param` asks for.
@@ -160,7 +165,7 @@ class Retriever:
         return Retrieved(chunks=chunks, references=references_of(chunks), counts=counts)
 
     async def _with_graph(self, question: str, param: QueryParam, scope: Scope | None) -> Retrieved:
-        found_keywords = await find_keywords(question, param, self._keyword_model, self._options.language)
+        found_keywords = await find_keywords(question, param, self._chat.get(Role.KEYWORDS), self._options.language)
         keywords = found_keywords.keywords
         vectors = await self._vectors(question, param, found_keywords)
         candidates, ways = await asyncio.gather(
@@ -242,7 +247,7 @@ class Retriever:
 
     async def _stored_chunks(self, ranked: Sequence[RankedKey], param: QueryParam) -> dict[str, Chunk]:
         """Return the passages that may come into the context; only a reranker looks deeper than that."""
-        if self._reranker is None or not param.enable_rerank:
+        if self._reranker() is None or not param.enable_rerank:
             # Some are spare, for passages that were deleted since they were found.
             ranked = ranked[: param.chunk_top_k + SPARE_CHUNKS]
         if not ranked:
@@ -284,11 +289,12 @@ class Retriever:
     async def _reranked(
         self, question: str, param: QueryParam, ranked: list[RankedKey], stored: Mapping[str, Chunk]
     ) -> list[RankedKey]:
-        if self._reranker is None or not param.enable_rerank or not ranked:
+        reranker = self._reranker()
+        if reranker is None or not param.enable_rerank or not ranked:
             return ranked
         texts = [stored[item.key].content for item in ranked]
         try:
-            hits = await self._reranker.rerank(question, texts, min(param.chunk_top_k, len(texts)))
+            hits = await reranker.rerank(question, texts, min(param.chunk_top_k, len(texts)))
         except ModelError as error:
             _log.warning("passages keep the order that they were found in, since reranking failed: %s", error)
             return ranked

@@ -100,7 +100,9 @@ async def read_plan(source: CandidateSource, workspace_id: str) -> Plan:
     defaults = await source.defaults(workspace_id)
     known: dict[ModelType, list[Candidate]] = {}
     for wanted in dict.fromkeys(TYPE_OF_ROLE.values()):
-        known[wanted] = await source.candidates(workspace_id, wanted, None)
+        found = await source.candidates(workspace_id, wanted, None)
+        # A weight of 0 takes a credential out of use.
+        known[wanted] = [candidate for candidate in found if candidate.weight > 0]
     roles: dict[Role, Served] = {}
     for role in (*CHAT_ROLES, Role.EMBED, Role.RERANK):
         found = known[TYPE_OF_ROLE[role]]
@@ -117,7 +119,7 @@ def refs_of(candidates: Sequence[Candidate]) -> list[ModelRef]:
     return list(dict.fromkeys(candidate.ref for candidate in candidates))
 
 
-def embedding_names(candidate: Candidate) -> str:
+def recorded_name(candidate: Candidate) -> str:
     """Return how an embedding model is recorded in a workspace that was indexed with it."""
     return f"{candidate.dialect}/{candidate.upstream_name}"
 
