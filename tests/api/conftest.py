@@ -103,7 +103,6 @@ def real(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
             httpx.AsyncClient(transport=transport, base_url="http://server", timeout=60) as client,
         ):
             engine = app.state.server.engine
-            assert engine is not None
             yield RealServer(client, engine, settings)
 
     return serve

@@ -60,6 +60,8 @@ class ScriptedEngine:
     def __init__(self, folder: Path, script: Script) -> None:
         self.script = script
         self.meter = UsageMeter()
+        self.opened: list[str] = []
+        """The workspaces that it was opened for."""
         self.asked: list[tuple[str, QueryParam]] = []
         self.stream_closed = asyncio.Event()
         self.asking_cancelled = asyncio.Event()
@@ -148,6 +150,7 @@ def opener(engine: Any) -> Callable[..., Any]:
     """Return an `open_engine` that gives this engine."""
 
     async def open_engine(settings: Any, workspace: str) -> Any:
+        engine.opened.append(workspace)
         return engine
 
     return open_engine

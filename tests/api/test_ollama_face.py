@@ -133,12 +133,13 @@ async def test_a_mode_in_the_models_name_is_the_default(scripted: Served) -> Non
 
 async def test_a_workspace_in_the_models_name_is_never_ignored(scripted: Served) -> None:
     async with scripted() as (client, engine):
-        answer = await client.post("/api/chat", json=ASK | {"model": "lightrag@tenant-a:latest"})
+        other = {"LIGHTRAG-WORKSPACE": "tenant-b"}
+        answer = await client.post("/api/chat", json=ASK | {"model": "lightrag@tenant-a:latest"}, headers=other)
         assert engine.asked == []
-        engine.workspace = "tenant-a"
         assert (await client.post("/api/chat", json=ASK | {"model": "lightrag@tenant-a:latest"})).status_code == 200
-    assert answer.status_code == 404
-    assert "tenant-a" in answer.json()["error"]
+        assert engine.opened == ["", "tenant-a"]
+    assert answer.status_code == 400
+    assert "tenant-b" in answer.json()["error"]
 
 
 async def test_the_conversation_and_its_instructions_go_along(scripted: Served) -> None:

@@ -227,9 +227,12 @@ async def test_other_models_do_not_exist(scripted: Served, name: str) -> None:
 
 async def test_a_workspace_in_the_models_name_is_never_ignored(scripted: Served) -> None:
     async with scripted() as (client, engine):
-        answer = await client.post(CHAT, json=ASK | {"model": "lightrag@tenant-a:mix"})
+        other = {"X-Workspace-ID": "tenant-b"}
+        answer = await client.post(CHAT, json=ASK | {"model": "lightrag@tenant-a:mix"}, headers=other)
         assert engine.asked == []
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+        assert (await client.post(CHAT, json=ASK | {"model": "lightrag@tenant-a:mix"})).status_code == 200
+        assert engine.opened == ["", "tenant-a"]
+    assert answer.status_code == 400
 
 
 async def test_what_other_layers_refuse_has_openais_form_too(scripted: Served) -> None:

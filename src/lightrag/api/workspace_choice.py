@@ -31,9 +31,13 @@ def chosen_workspace(scope: Scope, settings: Settings, named: str | None = None)
 
     Raises `InvalidInput` for a name that is none, and where one is needed and missing.
     """
-    name = _header(scope) or named
-    if name:
-        return check_name(name)
+    name = _header(scope)
+    if name and named and name != named:
+        raise InvalidInput(
+            f"The header names workspace '{name[:64]}', the model's name another one; choose one of them"
+        )
+    if name or named:
+        return check_name(name or named or "")
     only = _only_workspace(principal_of(scope))
     if only is not None:
         return only

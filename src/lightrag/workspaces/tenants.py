@@ -135,14 +135,17 @@ class Tenants:
             raise Conflict(f"Workspace '{name}' is being removed or renamed; try again later")
         found = entry is not None or name == self.default
         found = found or await asyncio.to_thread(WorkspaceFolders.of(self._settings, name).hold_data)
+        if not found and plane is None:
+            # It is being created, which nobody but the control plane could take back.
+            found = self.pool.is_known(name)
         if found:
             self._remember(name)
-        else:
-            self._known.pop(name, None)
-            if self.pool.is_known(name):
-                # Removed by another process.
-                await self.pool.evict(name, patience=0)
-        return found
+            return True
+        self._known.pop(name, None)
+        if self.pool.peek(name) is not None:
+            # Removed by another process.
+            await self.pool.evict(name, patience=0)
+        return False
 
     async def create(
         self, name: str, actor: Actor, *, description: str = "", labels: Mapping[str, Any] | None = None

@@ -20,6 +20,7 @@ from lightrag.settings import Settings
 from lightrag.types import QueryResult, Retrieved
 
 if TYPE_CHECKING:
+    from lightrag.api.dependencies import EngineSource
     from lightrag.engine import Engine
 
 T = TypeVar("T")
@@ -27,17 +28,9 @@ PATIENCE_SECONDS = 10.0
 """How long the first piece of a stream is waited for before the response begins; what fails until then has a status."""
 
 
-def check_workspace(name: ModelName | None, engine: Engine) -> None:
-    """Raise `FaceError` (404) where a model's name asks for another workspace than the one that serves the request."""
-    if name is None or name.workspace is None or name.workspace == engine.workspace:
-        return
-    raise FaceError(
-        404,
-        f"model '{name.name}' names workspace '{name.workspace}', which this request does not reach; choose the "
-        "workspace by the header LIGHTRAG-WORKSPACE and leave it out of the model's name",
-        param="model",
-        code="model_not_found",
-    )
+async def engine_named(engines: EngineSource, name: ModelName | None) -> Engine:
+    """Return the engine of the workspace that the request's header, its model's name or its token says."""
+    return await engines.engine(None if name is None else name.workspace)
 
 
 async def ask(request: Request, turn: Turn, engine: Engine, settings: Settings) -> QueryResult:

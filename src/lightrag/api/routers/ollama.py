@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from lightrag.api.dependencies import EngineDep, SettingsDep, documented_key
-from lightrag.api.faces.asking import ask, check_workspace, in_time
+from lightrag.api.dependencies import EnginesDep, SettingsDep, WorkspaceDep, documented_key
+from lightrag.api.faces.asking import ask, engine_named, in_time
 from lightrag.api.faces.bodies import body_docs, read_body
 from lightrag.api.faces.conversation import Said, Turn, plain_turn, read_turn
 from lightrag.api.faces.errors import FaceError
@@ -74,7 +74,7 @@ async def version() -> dict[str, str]:
 
 
 @router.get("/tags", operation_id="ollama_tags", responses=_example({"models": [_MODEL]}))
-async def tags(own: SimulatedDep) -> dict[str, Any]:
+async def tags(own: SimulatedDep, _workspace: WorkspaceDep) -> dict[str, Any]:
     """List the one model."""
     return {"models": [_identity(own) | {"modified_at": CREATED_AT, "details": _details("lightrag", "13B")}]}
 
@@ -123,12 +123,12 @@ async def show(request: Request, own: SimulatedDep, settings: SettingsDep) -> di
     openapi_extra=body_docs(OllamaChatRequest, {"model": "lightrag:latest", "messages": [_QUESTION]}),
     responses=_streamed({"model": "lightrag:latest", "created_at": CREATED_AT, "message": _MESSAGE, **_ENDED}),
 )
-async def chat(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def chat(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Answer the last message from the documents; its prefix says how (`/local …`, `/context …`, `/bypass …`)."""
     body = await read_body(request, OllamaChatRequest)
     streamed = body.stream is not False
     name = _asked_model(body.model, own)
-    check_workspace(name, engine)
+    engine = await engine_named(engines, name)
     turn = read_turn(
         [Said(message.role, message.content or "") for message in body.messages],
         settings.query,
@@ -148,10 +148,10 @@ async def chat(request: Request, engine: EngineDep, settings: SettingsDep, own: 
     openapi_extra=body_docs(OllamaGenerateRequest, {"model": "lightrag:latest", "prompt": "Say hello."}),
     responses=_streamed({"model": "lightrag:latest", "created_at": CREATED_AT, "response": "Hello.", **_ENDED}),
 )
-async def generate(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def generate(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Pass a prompt to the language model as it is; one without a prompt loads or unloads the model."""
     body = await read_body(request, OllamaGenerateRequest)
-    check_workspace(_asked_model(body.model, own), engine)
+    engine = await engine_named(engines, _asked_model(body.model, own))
     if not body.prompt.strip():
         reason = "unload" if body.keep_alive in (0, "0", "0s") else "load"
         done = {"model": own.full_name, "created_at": CREATED_AT, "response": "", "done": True, "done_reason": reason}
@@ -169,11 +169,11 @@ async def generate(request: Request, engine: EngineDep, settings: SettingsDep, o
     openapi_extra=body_docs(OllamaEmbedRequest, {"model": "lightrag:latest", "input": ["Ada Lovelace"]}),
     responses=_example({"model": "lightrag:latest", "embeddings": [[0.6, 0.8]]}) | errors(400, 413, 502, 503, 504),
 )
-async def embed(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def embed(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed texts with the model that the documents are embedded with."""
     begun = time.perf_counter_ns()
     body = await read_body(request, OllamaEmbedRequest)
-    check_workspace(_asked_model(body.model, own), engine)
+    engine = await engine_named(engines, _asked_model(body.model, own))
     texts = [body.input] if isinstance(body.input, str) else body.input
     vectors = (await in_time(request, engine.embed(texts), settings)).tolist() if texts else []
     return Response(
@@ -196,10 +196,10 @@ async def embed(request: Request, engine: EngineDep, settings: SettingsDep, own:
     openapi_extra=body_docs(OllamaEmbeddingsRequest, {"model": "lightrag:latest", "prompt": "Ada Lovelace"}),
     responses=_example({"embedding": [0.6, 0.8]}) | errors(400, 413, 502, 503, 504),
 )
-async def embeddings(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def embeddings(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed one text, in the older form."""
     body = await read_body(request, OllamaEmbeddingsRequest)
-    check_workspace(_asked_model(body.model, own), engine)
+    engine = await engine_named(engines, _asked_model(body.model, own))
     vectors = await in_time(request, engine.embed([body.prompt]), settings)
     return Response(encode({"embedding": vectors[0].tolist()}), media_type="application/json")
 

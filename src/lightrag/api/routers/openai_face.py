@@ -9,8 +9,8 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from lightrag.api.dependencies import EngineDep, SettingsDep, documented_key
-from lightrag.api.faces.asking import ask, check_workspace, in_time
+from lightrag.api.dependencies import EnginesDep, SettingsDep, documented_key
+from lightrag.api.faces.asking import ask, engine_named, in_time
 from lightrag.api.faces.bodies import body_docs, read_body
 from lightrag.api.faces.conversation import Said, Turn, read_turn
 from lightrag.api.faces.errors import FaceError
@@ -75,9 +75,9 @@ async def models(own: SimulatedDep) -> dict[str, Any]:
 
 
 @router.get("/models/{model:path}", operation_id="openai_model", responses=_json(_LISTED) | _errors(401, 403, 404))
-async def model(model: str, own: SimulatedDep, engine: EngineDep) -> dict[str, Any]:
+async def model(model: str, own: SimulatedDep, engines: EnginesDep) -> dict[str, Any]:
     """Describe a model."""
-    check_workspace(_known(model, own), engine)
+    await engine_named(engines, _known(model, own))
     return _listed(model)
 
 
@@ -92,11 +92,11 @@ async def model(model: str, own: SimulatedDep, engine: EngineDep) -> dict[str, A
     responses=_json(_COMPLETION, **{"text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS}})
     | _errors(400, 401, 403, 404, 413, 502, 503, 504),
 )
-async def chat_completions(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def chat_completions(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Answer the last message from the documents; the model's name or the message's prefix says in which mode."""
     body = await read_body(request, ChatCompletionRequest)
     name = _known(body.model, own)
-    check_workspace(name, engine)
+    engine = await engine_named(engines, name)
     turn = _turn(body, name, settings.query)
     result = await ask(request, turn, engine, settings)
     cutter = StopCutter(body.stops)
@@ -118,12 +118,13 @@ async def chat_completions(request: Request, engine: EngineDep, settings: Settin
     openapi_extra=body_docs(EmbeddingRequest, {"model": "lightrag", "input": ["Ada Lovelace"]}),
     responses=_json(_VECTORS) | _errors(400, 401, 403, 404, 413, 502, 503, 504),
 )
-async def embeddings(request: Request, engine: EngineDep, settings: SettingsDep, own: SimulatedDep) -> Response:
+async def embeddings(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed texts with the model that the documents are embedded with."""
     body = await read_body(request, EmbeddingRequest)
+    engine = await engine_named(engines, parse_model_name(body.model, own))
     facts = engine.describe().embedding
     if body.model not in _embedder_names(facts):
-        check_workspace(_known(body.model, own, facts), engine)
+        _known(body.model, own, facts)
     if facts.dimension is not None and body.dimensions not in (None, facts.dimension):
         raise FaceError(400, f"vectors have {facts.dimension} dimensions; leave 'dimensions' out", param="dimensions")
     texts = body.texts
