@@ -63,3 +63,20 @@ def test_keys_are_rotated_with_both_at_hand(cli: CliRunner, monkeypatch: pytest.
     refused = cli.invoke(app, ["keys", "rotate"])
     assert refused.exit_code == 2
     assert "lightrag keys new" in refused.stderr
+
+
+def test_a_workspace_goes_through_its_life(cli: CliRunner, tmp_path: Path) -> None:
+    assert cli.invoke(app, ["workspace", "create", "a", "--description", "first"]).exit_code == 0
+    assert cli.invoke(app, ["workspace", "create", "a"]).exit_code == 1
+    assert cli.invoke(app, ["workspace", "create", "../x"]).exit_code == 2
+    assert json.loads(cli.invoke(app, ["workspace", "list", "--json"]).stdout) == [
+        {"name": "", "is_default": True},
+        {"name": "a", "is_default": False},
+    ]
+    assert json.loads(cli.invoke(app, ["workspace", "describe", "a", "--json"]).stdout)["entities"] == 0
+    assert cli.invoke(app, ["workspace", "export", "a", str(tmp_path / "a.tar.gz")]).exit_code == 0
+    assert cli.invoke(app, ["workspace", "import", "b", str(tmp_path / "a.tar.gz")]).exit_code == 0
+    assert cli.invoke(app, ["workspace", "rename", "b", "c"]).exit_code == 0
+    assert cli.invoke(app, ["workspace", "delete", "c"]).exit_code == 2
+    assert cli.invoke(app, ["workspace", "delete", "c", "--yes"]).exit_code == 0
+    assert cli.invoke(app, ["workspace", "describe", "c"]).exit_code == 1

@@ -72,7 +72,9 @@ async def list_tokens(where: Where, *, as_json: bool) -> int:
         (info.id, info.hint, info.label, _rights(info.is_admin, info.roles), _state(info.revoked_at, info.expires_at))
         for info in tokens
     ]
-    _table(("id", "token", "label", "rights", "state"), rows, "no tokens yet; make one with: lightrag token create")
+    print_table(
+        ("id", "token", "label", "rights", "state"), rows, "no tokens yet; make one with: lightrag token create"
+    )
     return OK
 
 
@@ -118,7 +120,7 @@ async def list_users(where: Where, *, as_json: bool) -> int:
         _print_json([dataclasses.asdict(info) for info in users])
         return OK
     rows = [(u.name, _rights(u.is_admin, u.roles), "" if u.is_enabled else "disabled") for u in users]
-    _table(("name", "rights", "state"), rows, "no accounts yet; make one with: lightrag user put")
+    print_table(("name", "rights", "state"), rows, "no accounts yet; make one with: lightrag user put")
     return OK
 
 
@@ -160,7 +162,7 @@ async def show_audit(where: Where, workspace: str | None, limit: int, *, as_json
         _print_json([dataclasses.asdict(entry) for entry in entries])
         return OK
     rows = [(_time(e.at // 1_000_000), e.actor, e.action, e.object, e.outcome) for e in entries]
-    _table(("time", "who", "did", "what", "outcome"), rows, "nothing has been changed yet")
+    print_table(("time", "who", "did", "what", "outcome"), rows, "nothing has been changed yet")
     return OK
 
 
@@ -205,7 +207,8 @@ def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> None:
+    """Print rows below the names of their columns; where there are none, `empty` to the standard error."""
     from rich.table import Table
 
     if not rows:

@@ -9,6 +9,7 @@ import typer
 
 from lightrag.cli.access_commands import audit, keys_app, token_app, user_app
 from lightrag.cli.running import Where, run
+from lightrag.cli.workspace_commands import workspace_app
 from lightrag.types import MODES, DocumentFilter, Mode, TagValue
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(keys_app, name="keys")

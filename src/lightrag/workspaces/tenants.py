@@ -72,12 +72,16 @@ class Tenants:
         settings: Of the server; workspaces differ by their folders and by what the control plane says of them.
         control: The control plane.
         open_engine: Makes an engine, not started.
+        starts_engines: Whether engines work off what waits; a command that only looks leaves it to the server.
     """
 
-    def __init__(self, settings: Settings, control: Control, open_engine: OpenEngine) -> None:
+    def __init__(
+        self, settings: Settings, control: Control, open_engine: OpenEngine, *, starts_engines: bool = True
+    ) -> None:
         self._settings = settings
         self._control = control
         self._make_engine = open_engine
+        self._starts_engines = starts_engines
         self._known: dict[str, float] = {}
         self._empty: asyncio.Task[Engine] | None = None
         self._resuming: asyncio.Task[None] | None = None
@@ -264,7 +268,8 @@ class Tenants:
 
     async def _open(self, name: str) -> Engine:
         engine = await self._make_engine(self._settings, name)
-        await engine.start()
+        if self._starts_engines:
+            await engine.start()
         return engine
 
     async def _nothing(self) -> Engine:
