@@ -30,6 +30,8 @@ from lightrag.api.routers import (
     graph,
     graph_editing,
     health,
+    llm,
+    llm_choice,
     ollama,
     openai_face,
     query,
@@ -58,6 +60,7 @@ _TAGS = [
     {"name": "auth", "description": "Log in, and ask whether that is needed."},
     {"name": "workspaces", "description": "Whole workspaces: create, look at, rename, move, remove."},
     {"name": "access", "description": "Tokens, users, rights and the log of administrative changes."},
+    {"name": "llm", "description": "The models of a workspace: providers, keys, defaults."},
     {"name": "ollama", "description": "The documents as a model of an Ollama server."},
     {"name": "openai", "description": "The documents as models of OpenAI's chat dialect."},
     {"name": "health", "description": "State and metrics of the server."},
@@ -102,6 +105,9 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(graph.router)
     app.include_router(ollama.router)
     app.include_router(openai_face.router)
+    for models in (llm.router, llm_choice.router):
+        app.include_router(models)
+        app.include_router(models, prefix="/v1", include_in_schema=False)
     app.include_router(documents.by_id)
     return app
 

@@ -10,6 +10,7 @@ import structlog
 from pydantic import BaseModel, SecretStr
 
 from lightrag.api.log_files import SharedRotatingFile
+from lightrag.llm.endpoint import without_keys
 from lightrag.settings import Settings
 
 MASK = "********"
@@ -78,7 +79,7 @@ def _handlers(settings: Settings) -> Iterator[logging.Handler]:
 
 
 class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
-    """Renders a line and masks the configured secrets in it, tracebacks included."""
+    """Renders a line and masks in it the configured secrets and what looks like one, tracebacks included."""
 
     def __init__(self, shared: Sequence[structlog.types.Processor], colours: bool, secrets: Sequence[str]) -> None:
         super().__init__(
@@ -94,4 +95,5 @@ class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
         line = super().format(record)
         for secret in self._secrets:
             line = line.replace(secret, MASK)
-        return line
+        # Keys of workspaces are not known here; messages about model servers do not hold them, others must not either.
+        return without_keys(line)

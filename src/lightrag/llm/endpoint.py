@@ -47,7 +47,11 @@ _QUOTA_SIGNS = (
     "billing",
 )
 _KEY_SIGNS = ("api_key_invalid", "api key not valid", "invalid api key", "invalid_api_key")
-_KEY_LIKE = re.compile(r"\b(?:sk|pk|gsk|xai)-[\w*.-]{4,}|Bearer\s+\S+")
+_KEY_LIKE = re.compile(
+    r"\b(?:sk|pk|gsk|xai|nvapi)-[\w*.-]{4,}|\b(?:hf|jina|gsk)_\w{16,}|\bAIza[\w-]{30,}|\bAKIA[0-9A-Z]{12,}"
+    r"|Bearer\s+[^\s\"']+|(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"
+    r"|(?<=key=)[^\s&\"']{8,}|-----BEGIN[^-]+PRIVATE KEY-----[\s\S]*?(?:-----END[^-]+-----|$)"
+)
 _EXCERPT = 300
 
 
@@ -60,6 +64,11 @@ def public_url(url: str) -> str:
     if parts.port is not None:
         host = f"{host}:{parts.port}"
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+
+
+def without_keys(text: str) -> str:
+    """Return a text with everything blotted out that looks like a key, a token or a password in an address."""
+    return _KEY_LIKE.sub("***", text)
 
 
 def fingerprint(parameters: Mapping[str, Any]) -> str:
@@ -179,5 +188,5 @@ class Endpoint:
     def _clean(self, text: str) -> str:
         if self.secret:
             text = text.replace(self.secret, "***")
-        text = _KEY_LIKE.sub("***", " ".join(text.split()))
+        text = without_keys(" ".join(text.split()))
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"

@@ -51,6 +51,9 @@ class TenancySettings(Group):
     allowed_providers: Annotated[Words, Option(("LIGHTRAG_LLM_ALLOWED_PROVIDERS",))] = Field(
         (), description="providers that tenants may add; unset: all"
     )
+    probe_timeout: Annotated[float, Option(("LIGHTRAG_LLM_PROBE_TIMEOUT",))] = Field(
+        15, gt=0, le=600, description="seconds in which a model must answer when its key is checked"
+    )
     audit_days: Annotated[int, Option(("LIGHTRAG_AUDIT_DAYS",))] = Field(
         0, ge=0, description="days after which entries of the audit log are removed; 0 for never"
     )

@@ -30,7 +30,6 @@ from lightrag.tenancy.registry_reading import (
     credential_info,
     model_info,
     read_stored,
-    used_tokens,
 )
 from lightrag.tenancy.registry_records import (
     DEFAULT_LABEL,
@@ -40,7 +39,6 @@ from lightrag.tenancy.registry_records import (
     ModelInfo,
     ModelInUse,
     ModelWish,
-    slots_of,
     type_of_slot,
 )
 from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow
@@ -77,21 +75,22 @@ class ModelRegistry:
         return not self._allowed or provider in self._allowed
 
     async def candidates(self, workspace_id: str, type: ModelType, ref: ModelRef | None = None) -> list[Candidate]:
-        """Return the ways to reach a model, or with no model named those of the defaults for its type, in their order.
+        """Return the ways to reach a model, or with no model named those of all models of a type.
 
         Models that are switched off are left out, and those whose key cannot be read, of which the log tells.
         """
         stored = await self._stored(workspace_id)
-        refs = [ref] if ref is not None else [_ref(row) for row in stored.defaults if row.slot == type.value]
+        rows = [row for row in stored.models if row.type == type]
+        if ref is not None:
+            provider = self._catalogue.get(ref.provider)
+            rows = stored.find(provider, ref.name, type) if provider is not None else []
         found = []
-        for wanted in refs:
-            provider = self._catalogue.get(wanted.provider)
-            for row in stored.find(provider, wanted.name, type) if provider is not None else ():
-                way = candidate(stored, row, self._catalogue) if row.is_enabled else None
-                if way is not None:
-                    found.append(way)
-                elif row.is_enabled:
-                    _log.warning("model '%s' cannot be used: its stored key cannot be read", wanted.text)
+        for row in rows:
+            way = candidate(stored, row, self._catalogue) if row.is_enabled else None
+            if way is not None:
+                found.append(way)
+            elif row.is_enabled:
+                _log.warning("model '%s' cannot be used: its stored key cannot be read", _ref(row).text)
         return found
 
     async def defaults(self, workspace_id: str) -> dict[str, tuple[ModelRef, ...]]:
@@ -102,11 +101,6 @@ class ModelRegistry:
             found[row.slot] = (*found.get(row.slot, ()), _ref(row))
         return found
 
-    async def effective(self, workspace_id: str, role: str) -> tuple[str, tuple[ModelRef, ...]] | None:
-        """Return the slot that decides on a role or type, with its models; None where the server's models serve."""
-        defaults = await self.defaults(workspace_id)
-        return next(((slot, defaults[slot]) for slot in slots_of(role) if slot in defaults), None)
-
     async def models(self, workspace_id: str) -> list[ModelInfo]:
         """Return all models of a workspace, by provider and name."""
         stored = await self._stored(workspace_id)
@@ -116,11 +110,6 @@ class ModelRegistry:
         """Return all credentials of a workspace, without their secrets."""
         stored = await self._stored(workspace_id)
         return [credential_info(stored, row, self._catalogue.get(row.provider)) for row in stored.credentials.values()]
-
-    async def used_tokens(self, workspace_id: str) -> dict[tuple[str, str, str], int]:
-        """Return the tokens used in all, by (provider, model, type)."""
-        async with self._plane.database.read() as session:
-            return await used_tokens(session, workspace_id)
 
     async def draft_model(self, workspace_id: str, wish: ModelWish) -> Draft:
         """Return a model to be added or changed. Raises `InvalidInput`."""

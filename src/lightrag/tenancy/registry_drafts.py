@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -77,17 +78,19 @@ async def draft_key(stored: Stored, workspace_id: str, provider: Provider, wish:
     credential = _credential(stored, provider, account, label, None)
     for type in provider.types[:1]:
         await _check_address(provider, type, credential, "model", guard)
-    here = {
-        (row.name, row.type): row
-        for row in stored.models
-        if row.credential_id == credential.id and row.provider == provider.name
-    }
+    here = {(row.name, row.type): row for row in stored.models if row.credential_id == credential.id}
     models = []
-    for known in provider.models:
-        row = here.get((known.name, known.type.value))
+    for known in sorted(provider.models, key=lambda one: has_ended(one)):
+        row = here.pop((known.name, known.type.value), None)
         values = {} if row is not None else _catalogue_values(known)
         models.append(DraftModel(known.name, known.type, values, row.id if row is not None else None))
+    models += [DraftModel(row.name, ModelType(row.type), {}, row.id) for row in here.values()]
     return _draft(workspace_id, provider, credential, tuple(models), stored)
+
+
+def has_ended(known: CatalogueModel) -> bool:
+    """Whether a model's provider no longer serves it."""
+    return bool(known.ends) and known.ends <= datetime.now(UTC).date().isoformat()
 
 
 def _checked_name(provider: Provider, name: str, type: ModelType) -> str:
@@ -246,6 +249,7 @@ def _candidate(
     def value(column: str) -> Any:
         return model.values.get(column, getattr(row, column) if row is not None else None)
 
+    known = provider.find(model.name, model.type)
     upstream = value("upstream_name") or provider.bare(model.name)
     return Candidate(
         workspace_id=workspace_id,
@@ -260,4 +264,5 @@ def _candidate(
         extra=further(provider, credential.secrets, credential.extra),
         context_tokens=value("context_tokens"),
         dimension=value("dimension"),
+        price=known.price if known is not None and not has_ended(known) else Price(),
     )

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lightrag.tenancy.catalogue import Catalogue, Provider
@@ -15,7 +15,7 @@ from lightrag.tenancy.control_plane import ControlPlane
 from lightrag.tenancy.registry_addresses import opened, shown
 from lightrag.tenancy.registry_keys import secret_fields
 from lightrag.tenancy.registry_records import KEY_NONE, KEY_SET, KEY_UNREADABLE, CredentialInfo, ModelInfo
-from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow, UsageDayRow
+from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow
 from lightrag.tenancy.vault import Place, SecretUnreadable
 
 
@@ -181,21 +181,6 @@ def further(provider: Provider, secrets: Mapping[str, str], extra: Mapping[str, 
     """Return the other fields of a credential."""
     main = provider.key_field
     return dict(extra) | {name: text for name, text in secrets.items() if main is None or name != main.name}
-
-
-async def used_tokens(session: AsyncSession, workspace_id: str) -> dict[tuple[str, str, str], int]:
-    """Return the tokens that a workspace has used in all, by (provider, model, type)."""
-    rows = await session.execute(
-        select(
-            UsageDayRow.provider,
-            UsageDayRow.model,
-            UsageDayRow.type,
-            func.sum(UsageDayRow.prompt_tokens + UsageDayRow.completion_tokens),
-        )
-        .where(UsageDayRow.workspace_id == workspace_id)
-        .group_by(UsageDayRow.provider, UsageDayRow.model, UsageDayRow.type)
-    )
-    return {(provider, model, type): int(tokens) for provider, model, type, tokens in rows}
 
 
 def _price(row: ModelRow, told: Price) -> Price:

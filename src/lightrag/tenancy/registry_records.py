@@ -47,13 +47,6 @@ class ModelInUse(Conflict):
         self.users = users
 
 
-def slots_of(role: str) -> tuple[str, ...]:
-    """Return the slots that decide on a role or type, the one that goes first first."""
-    if role == "summary":
-        return ("summary", "extract", "chat")
-    return (role, "chat") if role in ROLE_SLOTS else (role,)
-
-
 def type_of_slot(slot: str) -> ModelType:
     """Return the type of model that serves a slot. Raises `InvalidInput` for what is none."""
     if slot not in SLOTS:
@@ -182,3 +175,14 @@ class Draft:
     models: tuple[DraftModel, ...]
     candidates: tuple[Candidate, ...] = dataclasses.field(repr=False)
     """Ways to reach each of `models`, in their order."""
+
+    def with_dimension(self, name: str, type: ModelType, dimension: int) -> Draft:
+        """Return the draft with the length of a model's vectors, where nobody has told it."""
+        told = {one.ref.name: one.dimension for one in self.candidates if one.type is type}
+        models = tuple(
+            dataclasses.replace(one, values={**one.values, "dimension": dimension})
+            if (one.name, one.type) == (name, type) and told.get(name) is None
+            else one
+            for one in self.models
+        )
+        return dataclasses.replace(self, models=models)

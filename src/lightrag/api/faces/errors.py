@@ -1,6 +1,7 @@
 """Errors in the form that each face's clients read, wherever on the way they arise.
 
-Under `/v1/` OpenAI's error object; under `/api/` Ollama's `error` text, with `detail` beside it as LightRAG has it.
+Below `/llm/` the envelope of that interface; under `/v1/` OpenAI's error object; under `/api/` Ollama's `error` text,
+with `detail` beside it as LightRAG has it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightrag.api.auth import path_below_root
+from lightrag.api.llm_answers import PATHS as LLM_PATHS
+from lightrag.api.llm_answers import envelope_of_status
 
 OPENAI_PATHS = "/v1/"
 OLLAMA_PATHS = "/api/"
@@ -59,6 +62,8 @@ def openai_error(
 def face_body(path: str, status: int, detail: object) -> bytes | None:
     """Return an error's body in the form of the face that serves `path`; None where none does."""
     text = detail if isinstance(detail, str) else orjson.dumps(detail).decode()
+    if path.startswith(LLM_PATHS):
+        return envelope_of_status(status, detail)
     if path.startswith(OPENAI_PATHS):
         return orjson.dumps(openai_error(status, text))
     if path.startswith(OLLAMA_PATHS):
@@ -89,7 +94,7 @@ class FaceErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_below_root(scope) if scope["type"] == "http" else ""
-        if not path.startswith((OPENAI_PATHS, OLLAMA_PATHS)):
+        if not path.startswith((*LLM_PATHS, OPENAI_PATHS, OLLAMA_PATHS)):
             await self._app(scope, receive, send)
             return
         await self._app(scope, receive, _Rewriter(path, send))
@@ -127,7 +132,7 @@ class _Rewriter:
             found = orjson.loads(self._body)
         except orjson.JSONDecodeError:
             found = {"detail": self._body.decode("utf-8", "replace") or "The request failed"}
-        if isinstance(found, dict) and "error" in found:
+        if isinstance(found, dict) and ("error" in found or "retcode" in found):
             return self._body
         detail = found.get("detail", found) if isinstance(found, dict) else found
         return face_body(self._path, start["status"], detail) or self._body

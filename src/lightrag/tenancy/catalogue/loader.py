@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, Self
@@ -128,8 +129,9 @@ class Catalogue:
         return model.price if model is not None else Price()
 
 
+@functools.cache
 def load_catalogue() -> Catalogue:
-    """Return the catalogue of this release. Takes some milliseconds: keep it."""
+    """Return the catalogue of this release, read once."""
     raw = resources.files("lightrag.tenancy.catalogue").joinpath("providers.json").read_bytes()
     return Catalogue.from_data(orjson.loads(raw))
 

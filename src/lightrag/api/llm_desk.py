@@ -1,0 +1,180 @@
+"""What the routes below `/llm/` need for one request: the workspace's models, who asks, and how models are tried."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, HTTPException, Request
+
+from lightrag.api.context import ServerContext
+from lightrag.api.dependencies import get_server, get_workspace
+from lightrag.api.llm_answers import CallFailed
+from lightrag.api.routers.access import get_actor
+from lightrag.errors import InvalidInput, NotFound
+from lightrag.tenancy.catalogue import Catalogue, load_catalogue
+from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType, current_caller
+
+if TYPE_CHECKING:
+    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.control_plane import ControlPlane
+    from lightrag.tenancy.probing import Outcome
+    from lightrag.tenancy.registry import ModelRegistry
+    from lightrag.tenancy.registry_records import CredentialInfo, Draft, ModelInfo
+
+_FAILED = {
+    ModelType.EMBEDDING: "Fail to access embedding model({name}) using this api key.",
+}
+_FAILED_ANY = "Fail to access model({name}) using this api key."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """A workspace's entry in the control plane, with its models."""
+
+    workspace_id: str
+    """Empty where it has none yet."""
+    plane: ControlPlane
+    registry: ModelRegistry
+
+
+class Desk:
+    """Serves one request."""
+
+    def __init__(self, server: ServerContext, workspace: str, actor: Actor) -> None:
+        self._server = server
+        self.workspace = workspace
+        self.actor = actor
+
+    @property
+    def server(self) -> ServerContext:
+        """What the process holds."""
+        return self._server
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The providers that are known."""
+        return load_catalogue()
+
+    def allowed(self, provider: str) -> bool:
+        """Whether the operator lets workspaces add a provider."""
+        wanted = self._server.settings.tenancy.allowed_providers
+        return not wanted or provider in wanted
+
+    async def found(self) -> Place | None:
+        """Return the workspace's models where it has an entry: looking for them makes none."""
+        plane = await self._server.control.existing()
+        entry = await plane.directory.get(self.workspace) if plane is not None else None
+        return None if plane is None or entry is None else Place(entry.id, plane, self._registry(plane))
+
+    async def for_change(self) -> Place:
+        """Return the workspace's models to be changed; an entry is made when something is stored.
+
+        Raises `NotFound`, `Conflict` where the workspace must not come into being, or is going.
+        """
+        tenants = self._server.tenants
+        if tenants is not None and not await tenants.exists(self.workspace) and not self._may_create():
+            raise NotFound(f"There is no workspace '{self.workspace}'; an administrator has to create it first")
+        plane = await self._server.control.plane()
+        entry = await plane.directory.get(self.workspace)
+        return Place("" if entry is None else entry.id, plane, self._registry(plane))
+
+    async def models(self) -> list[ModelInfo]:
+        """Return the workspace's models."""
+        place = await self.found()
+        return [] if place is None else await place.registry.models(place.workspace_id)
+
+    async def credentials(self) -> list[CredentialInfo]:
+        """Return the workspace's credentials."""
+        place = await self.found()
+        return [] if place is None else await place.registry.credentials(place.workspace_id)
+
+    async def defaults(self) -> dict[str, tuple[ModelRef, ...]]:
+        """Return the workspace's defaults by slot."""
+        place = await self.found()
+        return {} if place is None else await place.registry.defaults(place.workspace_id)
+
+    async def used_tokens(self) -> dict[tuple[str, str, str], int]:
+        """Return the tokens that the workspace has used in all, by (provider, model, type)."""
+        place = await self.found()
+        if place is None:
+            return {}
+        from lightrag.tenancy.usage import UsageReport
+
+        return await UsageReport(place.plane.database).used_tokens(place.workspace_id)
+
+    async def tried(self, place: Place, candidates: Iterable[Candidate]) -> list[Outcome]:
+        """Try one model of each type, note that in the ledger, and return what came of it."""
+        from lightrag.tenancy.connections import Connections
+        from lightrag.tenancy.ledger import Ledger
+        from lightrag.tenancy.probing import Prober, one_of_each_type
+
+        seconds = self._server.settings.tenancy.probe_timeout
+        outcomes = await Prober(Connections(self._guard(), seconds), seconds).probe(one_of_each_type(candidates))
+        if not place.workspace_id:
+            return outcomes
+        ledger, caller = Ledger(place.plane.database), current_caller()
+        for outcome in outcomes:
+            ledger.record(dataclasses.replace(outcome.usage(), token_id=caller.token_id, request_id=caller.request_id))
+        await ledger.close()
+        return outcomes
+
+    async def save(self, place: Place, draft: Draft, outcomes: Sequence[Outcome]) -> None:
+        """Store a draft with what its trials have shown."""
+        for one in outcomes:
+            if one.dimension is not None:
+                draft = draft.with_dimension(one.candidate.ref.name, one.candidate.type, one.dimension)
+        verified = {one.candidate.type for one in outcomes if one.is_ok}
+        if not place.workspace_id:
+            entry = await place.plane.directory.ensure(self.workspace, self.actor)
+            draft = dataclasses.replace(draft, workspace_id=entry.id)
+        await place.registry.save(self.actor, draft, verified=verified)
+
+    def _may_create(self) -> bool:
+        return self._server.settings.tenancy.create_on_use
+
+    def _guard(self) -> Any:
+        from lightrag.tenancy.netguard import NetGuard
+
+        return NetGuard(self._server.settings.tenancy.allowed_hosts)
+
+    def _registry(self, plane: ControlPlane) -> ModelRegistry:
+        from lightrag.tenancy.registry import ModelRegistry
+
+        return ModelRegistry(plane, self.catalogue, self._guard(), self._server.settings.tenancy.allowed_providers)
+
+
+def refusal(outcomes: Sequence[Outcome]) -> CallFailed:
+    """Return the error for models that did not answer: a line for each type."""
+    lines = [_FAILED.get(one.candidate.type, _FAILED_ANY).format(name=one.candidate.ref.name) for one in outcomes]
+    told = [f"{line} {one.message}" for line, one in zip(lines, outcomes, strict=True)]
+    return CallFailed("\n".join(lines), "\n".join(told))
+
+
+def outcome_data(outcome: Outcome) -> dict[str, Any]:
+    """Return what came of trying a model, for an answer."""
+    candidate = outcome.candidate
+    return {
+        "llm_name": candidate.ref.name,
+        "model_type": candidate.type.value,
+        "success": outcome.is_ok,
+        "message": outcome.message,
+        "milliseconds": outcome.milliseconds,
+        "api_base": candidate.base_url,
+        "dimension": outcome.dimension,
+    }
+
+
+async def get_desk(request: Request) -> Desk:
+    """Return what serves a request, where its caller may do in the workspace what it asks for."""
+    try:
+        workspace = await get_workspace(request)
+    except InvalidInput as error:
+        # A workspace that is not named as it must be is no mistake in the fields of the request.
+        raise HTTPException(HTTPStatus.BAD_REQUEST, str(error)) from None
+    return Desk(await get_server(request), workspace, await get_actor(request))
+
+
+DeskDep = Annotated[Desk, Depends(get_desk)]
