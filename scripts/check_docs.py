@@ -229,6 +229,16 @@ def rest_paths() -> Mapping[str, set[str]]:
     return paths | {path: {"GET"} for path in ("/", "/docs", "/redoc", "/openapi.json")}
 
 
+def service_paths() -> Mapping[str, set[str]]:
+    """Return the paths of the model service with their methods."""
+    from llmservice.api.app import create_app
+    from llmservice.config import read_settings
+    from llmservice.service import ModelService
+
+    app = create_app(ModelService(read_settings({}, {}, {})))
+    return {path: {method.upper() for method in methods} for path, methods in app.openapi()["paths"].items()}
+
+
 def check_routes(page: Page, paths: Mapping[str, set[str]]) -> Iterator[str]:
     """Yield routes that the OpenAPI document does not have."""
     for code in page.code():
@@ -260,11 +270,13 @@ def check_make(page: Page) -> Iterator[str]:
 
 def problems() -> Iterator[str]:
     """Yield everything that does not agree."""
-    commands, known, paths = Commands(), known_variables(), rest_paths()
+    commands, known, rest = Commands(), known_variables(), rest_paths()
+    service = rest | service_paths()
     tools = [ROOT / "Makefile", *ROOT.glob("benchmarks/**/*.py"), *ROOT.glob("scripts/*.py")]
     tools += [*ROOT.glob("src/lightrag/cli/*.py"), ROOT / "compose.yaml", ROOT / "deploy" / "lightrag-api"]
     elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in tools)
     for page in pages():
+        paths = service if "llmservice" in page.name else rest
         found = [
             *check_links(page),
             *commands.check(page),
