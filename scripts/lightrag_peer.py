@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightrag.utils import EmbeddingFunc, Tokenizer
 
 import lightrag
 from lightrag import LightRAG, QueryParam
+from lightrag.utils import EmbeddingFunc, Tokenizer
 
 FOUND = (
     "entity<|#|>Grace Hopper<|#|>person<|#|>Grace Hopper wrote a compiler.\n"
