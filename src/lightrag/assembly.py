@@ -170,7 +170,7 @@ def _engine(
                 extractor=extractor.fingerprint,
                 storage_family=storage.family,
             ),
-            manifest=Manifest(embedding_name(models.embedding), storage.family),
+            manifest=lambda: Manifest(embedding_name(models.embedding), storage.family),
             storage=storage,
             pipeline=Pipeline(
                 tools,

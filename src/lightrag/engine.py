@@ -93,7 +93,8 @@ class EngineParts:
     """What an engine is made of; see `lightrag.assembly`."""
 
     info: EngineInfo
-    manifest: Manifest
+    manifest: Callable[[], Manifest]
+    """Returns what the workspace is made with at this moment."""
     storage: Storage
     pipeline: Pipeline
     asker: Asker
@@ -164,7 +165,7 @@ class Engine:
     async def open(self) -> None:
         """Open the stores without working off anything, for questions and maintenance."""
         await self._storage.open()
-        await check_manifest(self._storage, self._parts.manifest)
+        await check_manifest(self._storage, self._parts.manifest())
 
     async def close(self) -> None:
         """Stop working and release everything. What was begun goes on at the next start."""
@@ -340,7 +341,7 @@ class Engine:
             raise Conflict("Cannot clear documents while pipeline is busy")
         kept = () if delete_llm_cache else (Namespace.LLM_CACHE, Namespace.SUMMARIES)
         await self._storage.drop(keep=kept)
-        await write_manifest(self._storage, self._parts.manifest)
+        await write_manifest(self._storage, self._parts.manifest())
         return await self._parts.scan.delete_files() if delete_files else 0
 
     async def clear_cache(self, modes: Collection[str] = ()) -> None:
@@ -579,5 +580,5 @@ class Engine:
         await self._storage.open()
         await self._storage.drop_vectors()
         due = await self._parts.verifier.list_all_vectors()
-        await write_manifest(self._storage, self._parts.manifest)
+        await write_manifest(self._storage, self._parts.manifest())
         return due

@@ -266,7 +266,7 @@ class _Opening:
             meter=self.meter,
             store=self._store,
             policy=self._policy,
-            cached_roles=_cached_roles(self._settings),
+            cached_roles=cached_roles(self._settings),
         )
 
     def _routed_chat(self, wanted: ChatModelSettings, roles: tuple[Role, ...]) -> CachedChat:
@@ -281,7 +281,7 @@ class _Opening:
             routes.append(Route(backend.name, model, backend.order, backend.weight))
         routed = RoutedChat(routes)
         self.routed.append((roles, routed))
-        return cached_chat(routed, meter=self.meter, store=self._store, cached_roles=_cached_roles(self._settings))
+        return cached_chat(routed, meter=self.meter, store=self._store, cached_roles=cached_roles(self._settings))
 
     def _routed_embedding(self, wanted: EmbeddingSettings) -> EmbeddingModel:
         routes: list[Route[EmbeddingModel]] = []
@@ -317,7 +317,8 @@ class _Opening:
         return list(dict.fromkeys(chosen))
 
 
-def _cached_roles(settings: Settings) -> frozenset[Role]:
+def cached_roles(settings: Settings) -> frozenset[Role]:
+    """Return the roles whose answers are kept."""
     roles = {Role.SUMMARY}
     if settings.indexing.cache_extractions:
         roles.add(Role.EXTRACT)

@@ -70,7 +70,7 @@ _TAGS = [
 def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> FastAPI:
     """Return the application; its start opens the engine, its end closes it.
 
-    `open_engine` makes the engine, `lightrag.assembly.open_engine` unless told.
+    `open_engine` makes the engine; unless told, one whose models follow the control plane.
     """
     control = ControlDoor(settings)
     known = ControlAccess(control)
@@ -84,7 +84,7 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
         openapi_url="/openapi.json" if settings.server.api_docs else None,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(server, open_engine or _assemble),
+        lifespan=_lifespan(server, open_engine),
         middleware=_middleware(server),
     )
     app.state.server = server
@@ -134,7 +134,7 @@ def _middleware(server: ServerContext) -> list[Middleware]:
 
 
 def _lifespan(
-    server: ServerContext, open_engine: EngineOpener
+    server: ServerContext, open_engine: EngineOpener | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -161,9 +161,3 @@ def _lifespan(
             await server.control.close()
 
     return life
-
-
-async def _assemble(settings: Settings, workspace: str) -> Engine:
-    from lightrag.assembly import open_engine
-
-    return await open_engine(settings, workspace)

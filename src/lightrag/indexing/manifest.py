@@ -31,6 +31,21 @@ async def read_manifest(storage: Storage) -> Manifest | None:
     return Manifest(str(row.get("embedding", "")), str(row.get("family", "")))
 
 
+async def manifest_of_data(storage: Storage) -> Manifest | None:
+    """Return what the workspace's vectors are made with; None where it holds no documents whose vectors could be."""
+    row = (await storage.kv(Namespace.META).get([KEY])).get(KEY)
+    if row is None or not (await _has_vectors(storage) or any((await storage.documents.counts()).values())):
+        return None
+    return Manifest(str(row.get("embedding", "")), str(row.get("family", "")))
+
+
+async def note_manifest(storage: Storage, mine: Manifest) -> None:
+    """Record what an empty workspace will be made with, where that is not recorded yet."""
+    row = (await storage.kv(Namespace.META).get([KEY])).get(KEY, {})
+    if row.get("embedding") != mine.embedding:
+        await write_manifest(storage, mine)
+
+
 async def check_manifest(storage: Storage, mine: Manifest) -> None:
     """Record the manifest of a new workspace, or compare it with the recorded one.
 

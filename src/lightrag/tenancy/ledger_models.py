@@ -74,13 +74,24 @@ class PaidModel:
     type: ModelType
     price: Price = UNPRICED
     max_output_tokens: int | None = None
+    host: str = ""
+    """Of the server's own models, whose price follows from where they are called."""
 
 
 class Account:
     """Whom calls are charged to: a workspace, and the token on whose behalf it works."""
 
-    def __init__(self, workspace_id: str, ledger: Ledger, book: LimitBook, tokens: TokenLimits) -> None:
+    def __init__(
+        self,
+        workspace_id: str,
+        ledger: Ledger,
+        book: LimitBook,
+        tokens: TokenLimits,
+        *,
+        prices: Callable[[PaidModel], Price] = lambda model: model.price,
+    ) -> None:
         self.workspace_id = workspace_id
+        self.prices = prices
         self.limits: tuple[Limit, ...] = ()
         """Those of the workspace; whoever keeps the account keeps them current."""
         self.ledger = ledger
@@ -112,7 +123,7 @@ class Call:
         if limits:
             foreseen = self._foreseen
             tokens = foreseen.prompt_tokens + foreseen.completion_tokens
-            cost = model.price.cost(foreseen.prompt_tokens, 0, foreseen.completion_tokens)
+            cost = account.prices(model).cost(foreseen.prompt_tokens, 0, foreseen.completion_tokens)
             self._held = await account.book.reserve(limits, Demand(tokens, cost), f"{model.name}@{model.provider}")
         self._began = time.perf_counter()
         return self
@@ -148,7 +159,7 @@ class Call:
             token_id=self._caller.token_id,
             request_id=self._caller.request_id,
         )
-        return priced(entry, self._model.price)
+        return priced(entry, self._account.prices(self._model))
 
 
 AccountOf = Callable[[], Account | None]

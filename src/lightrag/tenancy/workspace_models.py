@@ -10,12 +10,23 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import Literal, Protocol, TypeVar
 
-from lightrag.errors import LightRAGError
+from lightrag.errors import AccessRefused, LightRAGError
 from lightrag.llm.cache import AnswerStore, CachedChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.contracts import (
+    ChatDelta,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    EmbeddingModel,
+    FloatArray,
+    ModelFacts,
+    RerankHit,
+    RerankModel,
+    Role,
+)
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.meter import UsageMeter
@@ -122,6 +133,45 @@ def refs_of(candidates: Sequence[Candidate]) -> list[ModelRef]:
 def recorded_name(candidate: Candidate) -> str:
     """Return how an embedding model is recorded in a workspace that was indexed with it."""
     return f"{candidate.dialect}/{candidate.upstream_name}"
+
+
+class _Unopened:
+    """Stands for a model whose client cannot be made here, as where a package is missing; says so when it is called."""
+
+    def __init__(self, candidate: Candidate, error: LightRAGError) -> None:
+        self.facts = ModelFacts(candidate.dialect, candidate.upstream_name)
+        self._message = str(error)
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Raise `AccessRefused`."""
+        raise AccessRefused(self._message)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Raise `AccessRefused`."""
+        raise AccessRefused(self._message)
+        yield ChatDelta()
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Raise `AccessRefused`."""
+        raise AccessRefused(self._message)
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Raise `AccessRefused`."""
+        raise AccessRefused(self._message)
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+M = TypeVar("M")
+
+
+def _opened(open_model: Callable[[Candidate], M], candidate: Candidate) -> M | _Unopened:
+    try:
+        return open_model(candidate)
+    except LightRAGError as error:
+        _log.warning("model '%s' cannot be used: %s", candidate.ref.text, error)
+        return _Unopened(candidate, error)
 
 
 class WorkspaceClients:
@@ -231,7 +281,9 @@ class WorkspaceClients:
             Route(
                 _name(candidate, candidates),
                 chat_backend(
-                    AccountedChat(self._openers.open_chat(candidate), lambda: self._account, paid_model(candidate)),
+                    AccountedChat(
+                        _opened(self._openers.open_chat, candidate), lambda: self._account, paid_model(candidate)
+                    ),
                     limiter=self._limiter(candidate, self._options.chat_slots),
                     meter=self._meter,
                 ),
@@ -253,7 +305,7 @@ class WorkspaceClients:
                 _name(candidate, candidates),
                 embedding_backend(
                     AccountedEmbedding(
-                        self._openers.open_embedding(candidate), lambda: self._account, paid_model(candidate)
+                        _opened(self._openers.open_embedding, candidate), lambda: self._account, paid_model(candidate)
                     ),
                     limiter=self._limiter(candidate, slots, "embedding"),
                     meter=self._meter,
@@ -270,7 +322,7 @@ class WorkspaceClients:
         return BatchedEmbedding(routed, batch, parallel=2 * slots * len(routes))
 
     def _rerank(self, candidate: Candidate) -> RerankModel:
-        binding = self._openers.open_rerank(candidate)
+        binding = _opened(self._openers.open_rerank, candidate)
         return rerank_stack(
             AccountedRerank(binding, lambda: self._account, paid_model(candidate)),
             limiter=self._limiter(candidate, self._options.rerank_slots, "rerank"),

@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
 from lightrag.settings import Settings
 from lightrag.storage.registry import StorageNames
+from lightrag.tenancy.contracts import Caller, calling_as
 from lightrag.tenancy.names import check_name
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk
+from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.pool import PoolEntry, WorkspacePool
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
+    from lightrag.indexing.manifest import Manifest
+    from lightrag.model_assembly import Models
+    from lightrag.storage.contracts import Storage
     from lightrag.tenancy.audit import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.directory import Workspace
@@ -71,16 +76,23 @@ class Tenants:
     Args:
         settings: Of the server; workspaces differ by their folders and by what the control plane says of them.
         control: The control plane.
-        open_engine: Makes an engine, not started.
+        open_engine: Makes an engine, not started; by default one whose models follow the control plane.
         starts_engines: Whether engines work off what waits; a command that only looks leaves it to the server.
     """
 
     def __init__(
-        self, settings: Settings, control: Control, open_engine: OpenEngine, *, starts_engines: bool = True
+        self,
+        settings: Settings,
+        control: Control,
+        open_engine: OpenEngine | None = None,
+        *,
+        starts_engines: bool = True,
     ) -> None:
         self._settings = settings
         self._control = control
-        self._make_engine = open_engine
+        self._make_engine = open_engine or self._assemble
+        self.models = ServiceDoor(settings, control)
+        """What the engines share of the control plane's models."""
         self._starts_engines = starts_engines
         self._known: dict[str, float] = {}
         self._empty: asyncio.Task[Engine] | None = None
@@ -111,6 +123,7 @@ class Tenants:
             [engine] = await asyncio.gather(self._empty, return_exceptions=True)
             if not isinstance(engine, BaseException):
                 await engine.close()
+        await self.models.close()
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str, *, creates: bool) -> AsyncIterator[Engine]:
@@ -269,8 +282,19 @@ class Tenants:
     async def _open(self, name: str) -> Engine:
         engine = await self._make_engine(self._settings, name)
         if self._starts_engines:
-            await engine.start()
+            # What is done in the background is not done for whoever happened to ask first.
+            with calling_as(Caller()):
+                await engine.start()
         return engine
+
+    async def _assemble(self, settings: Settings, name: str) -> Engine:
+        from lightrag.assembly import open_engine
+        from lightrag.workspaces.live_models import open_live_models
+
+        async def models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+            return await open_live_models(settings, storage, recorded, self.models)
+
+        return await open_engine(settings, name, models=models)
 
     async def _nothing(self) -> Engine:
         """Return the engine that stands in for workspaces that do not exist; it cannot be written to."""

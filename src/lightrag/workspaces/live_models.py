@@ -1,0 +1,558 @@
+"""The models of one engine, which follow what the control plane says of its workspace.
+
+Each call goes to what the workspace uses at that moment: its own models where it has some for the role, else those of
+the server. Whether something was changed is looked up at most every two seconds, and at once after a change that was
+made in this process; calls under way end on the clients that they began on. Work in the background waits where a limit
+is reached, and goes on when the limit allows it again; who asks a question is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from lightrag.assembly import slot_use
+from lightrag.errors import AccessRefused, LimitReached, StorageError, StorageMismatch
+from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
+from lightrag.indexing.pipeline import SlotUse
+from lightrag.llm.cache import KeptChat
+from lightrag.llm.contracts import (
+    ChatDelta,
+    ChatModel,
+    ChatReply,
+    ChatRequest,
+    EmbeddingModel,
+    FloatArray,
+    ModelFacts,
+    RerankHit,
+    RerankModel,
+    Role,
+)
+from lightrag.llm.limiter import Limiter, closing
+from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
+from lightrag.llm.routing import BackendReport
+from lightrag.model_assembly import Models, cached_roles, embedding_name, open_models
+from lightrag.settings import Settings
+from lightrag.storage.contracts import Namespace, Storage
+from lightrag.tenancy.contracts import ModelRef, ModelType, current_caller
+from lightrag.workspaces.model_services import ServiceDoor
+
+if TYPE_CHECKING:
+    from lightrag.tenancy.ledger_models import Account, PaidModel
+    from lightrag.tenancy.workspace_models import Plan, WorkspaceClients
+    from lightrag.workspaces.model_services import ModelServices
+
+REMEMBERED = 2.0
+"""Seconds for which it is remembered how a workspace's models are."""
+LOOK_AGAIN = 1.0
+"""How often work that waits for a limit looks whether the limit was changed."""
+CHAT_ROLES = (Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS, Role.ANSWER)
+_UNKNOWN, _UNLISTED = -2, -1
+"""In place of a version: nothing is known, and the control plane does not know the workspace."""
+_BACKGROUND = frozenset({Role.EXTRACT, Role.SUMMARY})
+
+_log = logging.getLogger(__name__)
+
+
+class LiveModels:
+    """What serves a workspace at this moment. Use `open_live_models`."""
+
+    def __init__(self, settings: Settings, storage: Storage, door: ServiceDoor) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._door = door
+        self._lock = asyncio.Lock()
+        self._looked = -REMEMBERED
+        self._changes = -1
+        self._version = _UNKNOWN
+        self._paused_until: float | None = None
+        self._base: Models
+        self._clients: WorkspaceClients | None = None
+        self.account: Account | None = None
+        """Whom calls are charged to; None where nobody keeps accounts."""
+        self.embedding: EmbeddingModel
+        self.roles: Mapping[Role, KeptChat] = {role: LiveChat(self, role) for role in CHAT_ROLES}
+
+    async def open(self, recorded: Manifest | None) -> Models:
+        """Open what serves at this moment, and return the models of the engine."""
+        services = await self._door.existing()
+        plan = None
+        if services is not None:
+            plan = await self._read(services)
+        own = plan is not None and recorded is not None and self._candidate(plan, recorded.embedding) is not None
+        # Where the data were made with a model of the workspace, the server's does not have to fit them.
+        self._base = await open_models(
+            self._settings, self._storage, None if own else recorded, tally=_ServerTally(self)
+        )
+        if services is not None and plan is not None:
+            self._clients = self._make(services, plan)
+        self.embedding = await self._chosen_embedding() if services is not None else self._base.embedding
+        base = self._base
+        return Models(
+            _Present(self),
+            LiveEmbedding(self),
+            LiveRerank(self),
+            base.extraction,
+            base.meter,
+            base.routed,
+            changing=self,
+        )
+
+    @property
+    def clients(self) -> WorkspaceClients | None:
+        """The clients of the workspace's own models, where it has some."""
+        return self._clients
+
+    @property
+    def slots(self) -> int:
+        """How many calls of extraction are made at the same time."""
+        return sum(limiter.slots for limiter in self._base.extraction) or self._settings.llm.extract.max_async
+
+    def chat(self, role: Role) -> KeptChat | None:
+        """Return what serves a role at this moment."""
+        own = self._clients.chat.get(role) if self._clients is not None else None
+        return own or self._base.chat.get(role)
+
+    def reranker(self) -> RerankModel | None:
+        """Return what reranks at this moment."""
+        own = self._clients.reranker if self._clients is not None else None
+        return own or self._base.reranker
+
+    def has_reranker(self) -> bool:
+        """Tell whether there is a reranking model at this moment."""
+        return self.reranker() is not None
+
+    def slot_use(self) -> SlotUse:
+        """Return how the slots of extraction are used, and until when calls pause."""
+        use = slot_use(self._extraction())
+        until = self._paused_until
+        if until is not None and until > time.time():
+            return SlotUse(use.slots, use.busy, max(until, use.paused_until or until))
+        return use
+
+    def backends(self) -> list[BackendReport]:
+        """Return the state of every backend."""
+        own = self._clients.backends() if self._clients is not None else []
+        return [*own, *self._base.backends()]
+
+    async def probe(self) -> list[ModelProbe]:
+        """Ask every model for next to nothing."""
+        await self.refresh()
+        by_model: dict[int, tuple[ChatModel, list[Role]]] = {}
+        for role in CHAT_ROLES:
+            model = self.chat(role)
+            if model is not None:
+                by_model.setdefault(id(model), (model, []))[1].append(role)
+        async with self.using():
+            chats = [await probe_chat(model, roles) for model, roles in by_model.values()]
+            return [*chats, await probe_embedding(self.embedding)]
+
+    async def embedding_by_name(self, name: str) -> EmbeddingModel | None:
+        """Return the embedding model that is recorded under a name, where the workspace or the server has it."""
+        await self.refresh()
+        if embedding_name(self._base.embedding) == name:
+            return self._base.embedding
+        clients = self._clients
+        ref = self._candidate(clients.plan, name) if clients is not None else None
+        return clients.embedding_for(ref) if clients is not None and ref is not None else None
+
+    def wanted_embedding(self) -> str:
+        """Return the name of the embedding model that the workspace's defaults or the server's settings ask for."""
+        own = self._clients.embedding if self._clients is not None else None
+        return embedding_name(own or self._base.embedding)
+
+    async def refresh(self) -> None:
+        """Take up what was changed. Raises nothing where the control plane does not answer: then all stays as it is."""
+        try:
+            services = await self._door.existing()
+            if services is None or not self._is_due(services):
+                return
+            async with self._lock:
+                if self._is_due(services):
+                    await self._take_up(services)
+        except StorageError as error:
+            self._looked, self._version = time.monotonic(), _UNKNOWN
+            _log.warning("workspace '%s' goes on with the models that it had: %s", self._storage.workspace, error)
+
+    async def choose_embedding(self) -> None:
+        """Look anew which model made the data of the workspace."""
+        self.embedding = await self._chosen_embedding()
+
+    async def rest(self, error: LimitReached) -> None:
+        """Wait until a limit allows calls again, or is changed."""
+        until = time.time() + error.retry_after
+        if error.kind != "concurrency" and (self._paused_until or 0) < until:
+            self._paused_until = until
+            _log.info("work in workspace '%s' pauses: %s", self._storage.workspace, error)
+        limits = self._limits()
+        while (left := until - time.time()) > 0:
+            await asyncio.sleep(min(left, LOOK_AGAIN))
+            await self.refresh()
+            if self._limits() != limits:
+                self._paused_until = None
+                return
+
+    @contextlib.asynccontextmanager
+    async def using(self) -> AsyncIterator[None]:
+        """Keep what serves at this moment open for the length of the block."""
+        await self.refresh()
+        if self._clients is None:
+            yield
+            return
+        async with self._clients.used():
+            yield
+
+    async def aclose(self) -> None:
+        """Close all models."""
+        if self._clients is not None:
+            await self._clients.aclose()
+        await self._base.aclose()
+
+    def _limits(self) -> Sequence[object]:
+        return self.account.limits if self.account is not None else ()
+
+    def _is_due(self, services: ModelServices) -> bool:
+        changed = services.plane.database.changes != self._changes
+        return changed or time.monotonic() - self._looked >= REMEMBERED
+
+    async def _take_up(self, services: ModelServices) -> None:
+        before = self._version
+        plan = await self._read(services)
+        if self._version == before:
+            return
+        clients = self._clients
+        if plan is None or clients is None or clients.plan != plan:
+            self._clients = self._make(services, plan) if plan is not None else None
+            self.embedding = await self._chosen_embedding()
+            if clients is not None:
+                await clients.retire()
+
+    async def _read(self, services: ModelServices) -> Plan | None:
+        """Return the plan of the workspace where it was changed, and set its account."""
+        from lightrag.tenancy.limits import Subject
+        from lightrag.tenancy.workspace_models import read_plan
+
+        changes = services.plane.database.changes
+        entry = await services.plane.directory.get(self._storage.workspace)
+        plan = self._clients.plan if self._clients is not None else None
+        if entry is None:
+            self._version, self.account, plan = _UNLISTED, None, None
+        elif entry.version != self._version:
+            plan = await read_plan(services.registry, entry.id)
+            account = self.account
+            if account is None or account.workspace_id != entry.id:
+                account = services.account(entry.id)
+            account.limits = await services.book.limits_of(Subject("workspace", entry.id))
+            self.account, self._version = account, entry.version
+        self._looked, self._changes = time.monotonic(), changes
+        return plan
+
+    def _make(self, services: ModelServices, plan: Plan) -> WorkspaceClients:
+        from lightrag.tenancy.workspace_models import StackOptions, WorkspaceClients
+
+        settings = self._settings
+        options = StackOptions(
+            chat_slots=settings.llm.extract.max_async,
+            embedding_slots=settings.embedding.max_async,
+            rerank_slots=settings.rerank.max_async,
+            max_batch=settings.embedding.batch_num,
+            cached_roles=cached_roles(settings),
+        )
+        assert self.account is not None
+        store = self._storage.kv(Namespace.LLM_CACHE)
+        return WorkspaceClients(plan, services.connections, self.account, store, self._base.meter, options)
+
+    def _extraction(self) -> Sequence[Limiter]:
+        own = self._clients.extraction if self._clients is not None else ()
+        return own or self._base.extraction
+
+    async def _chosen_embedding(self) -> EmbeddingModel:
+        """Return the model that made the data, else the one that is wished for, which is recorded then."""
+        clients, base = self._clients, self._base.embedding
+        wanted = (clients.embedding if clients is not None else None) or base
+        recorded = await manifest_of_data(self._storage)
+        if recorded is None:
+            await note_manifest(self._storage, Manifest(embedding_name(wanted), self._storage.family))
+            return wanted
+        if recorded.embedding in ("", embedding_name(wanted)) or clients is None:
+            return wanted
+        if recorded.embedding == embedding_name(base):
+            return base
+        ref = self._candidate(clients.plan, recorded.embedding)
+        model = clients.embedding_for(ref) if ref is not None else None
+        if model is None and clients.embedding is None:
+            # Without models of its own a workspace is opened as ever: the engine says what does not fit.
+            return wanted
+        return model or MissingEmbedding(recorded.embedding, embedding_name(wanted))
+
+    @staticmethod
+    def _candidate(plan: Plan, name: str) -> ModelRef | None:
+        from lightrag.tenancy.workspace_models import recorded_name
+
+        return next((c.ref for c in plan.embeddings if recorded_name(c) == name), None)
+
+
+async def open_live_models(
+    settings: Settings, storage: Storage, recorded: Manifest | None, door: ServiceDoor
+) -> Models:
+    """Return the models of an engine that follow the control plane. Raises as `lightrag.model_assembly.open_models`."""
+    return await LiveModels(settings, storage, door).open(recorded)
+
+
+class _Present(Mapping[Role, KeptChat]):
+    """The chat models that there are at the moment of looking."""
+
+    def __init__(self, live: LiveModels) -> None:
+        self._live = live
+
+    def __getitem__(self, role: Role) -> KeptChat:
+        """Return what to call for a role that some model serves."""
+        if self._live.chat(role) is None:
+            raise KeyError(role)
+        return self._live.roles[role]
+
+    def __iter__(self) -> Iterator[Role]:
+        """Iterate over the roles that some model serves."""
+        return (role for role in CHAT_ROLES if self._live.chat(role) is not None)
+
+    def __len__(self) -> int:
+        """Return how many roles some model serves."""
+        return sum(1 for _ in self)
+
+
+class LiveChat:
+    """The chat model of a role, whichever that is when it is called."""
+
+    def __init__(self, live: LiveModels, role: Role) -> None:
+        self._live = live
+        self._role = role
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model of this moment."""
+        return self._model().facts
+
+    def key_of(self, request: ChatRequest) -> str:
+        """Return the key under which the answer to `request` is kept."""
+        return self._model().key_of(request)
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Drop kept answers."""
+        await self._model().forget(keys)
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the whole answer. Raises `LimitReached` to who waits for it; work in the background waits itself."""
+        while True:
+            try:
+                async with self._live.using():
+                    return await self._model().complete(request)
+            except LimitReached as error:
+                if request.role not in _BACKGROUND:
+                    raise
+                await self._live.rest(error)
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the answer as it is written."""
+        async with self._live.using(), closing(self._model().stream(request)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def aclose(self) -> None:
+        """Do nothing: the models are closed together."""
+
+    def _model(self) -> KeptChat:
+        model = self._live.chat(self._role)
+        if model is None:
+            raise AccessRefused(
+                "The workspace has no chat model any more; add one (POST /llm/add_llm), or configure LLM_BINDING"
+            )
+        return model
+
+
+class LiveEmbedding:
+    """The embedding model that the workspace's data were made with."""
+
+    def __init__(self, live: LiveModels) -> None:
+        self._live = live
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model of this moment."""
+        return self._live.embedding.facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Return L2-normalised vectors, shape (len(texts), dimension). Limits: as `LiveChat.complete`."""
+        while True:
+            try:
+                async with self._live.using():
+                    return await self._live.embedding.embed(texts, purpose=purpose)
+            except LimitReached as error:
+                if purpose == "query" or current_caller().request_id:
+                    raise
+                await self._live.rest(error)
+
+    async def aclose(self) -> None:
+        """Do nothing: the models are closed together."""
+
+
+class LiveRerank:
+    """The reranking model of this moment."""
+
+    def __init__(self, live: LiveModels) -> None:
+        self._live = live
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model of this moment."""
+        model = self._live.reranker()
+        return model.facts if model is not None else ModelFacts("none", "none")
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        async with self._live.using():
+            model = self._live.reranker()
+            if model is None:
+                raise AccessRefused("The workspace has no reranking model any more")
+            return await model.rerank(query, documents, top_n)
+
+    async def aclose(self) -> None:
+        """Do nothing: the models are closed together."""
+
+
+class MissingEmbedding:
+    """Stands for the model that the data were made with and that the workspace has no more."""
+
+    def __init__(self, recorded: str, wanted: str) -> None:
+        binding, _, name = recorded.partition("/")
+        self.facts = ModelFacts(binding, name)
+        self._wanted = wanted
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Raise `StorageMismatch`, which names the way out."""
+        raise StorageMismatch(
+            f"The workspace was indexed with the embedding model '{self.facts.binding}/{self.facts.name}', which it "
+            f"has no more. Add that model again, or make all vectors anew with '{self._wanted}': POST "
+            "/documents/re_embed, or lightrag repair --re-embed"
+        )
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+class _ServerTally:
+    """Charges calls of the server's own models to the workspace, as soon as somebody keeps accounts."""
+
+    def __init__(self, live: LiveModels) -> None:
+        self._live = live
+
+    def chat(self, model: ChatModel) -> ChatModel:
+        """Return the model on the workspace's account."""
+        return _ChargedChat(model, self._account)
+
+    def embedding(self, model: EmbeddingModel) -> EmbeddingModel:
+        """Return the model on the workspace's account."""
+        return _ChargedEmbedding(model, self._account)
+
+    def rerank(self, model: RerankModel) -> RerankModel:
+        """Return the model on the workspace's account."""
+        return _ChargedRerank(model, self._account)
+
+    def _account(self) -> Account | None:
+        return self._live.account
+
+
+class _ChargedChat:
+    """A chat model of the server. Without accounts nothing of them is imported."""
+
+    def __init__(self, model: ChatModel, account: Callable[[], Account | None]) -> None:
+        self._model = model
+        self._account = account
+        self._accounted: ChatModel | None = None
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the whole answer."""
+        return await self._now().complete(request)
+
+    def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the answer as it is written."""
+        return self._now().stream(request)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._model.aclose()
+
+    def _now(self) -> ChatModel:
+        if self._account() is None:
+            return self._model
+        if self._accounted is None:
+            from lightrag.tenancy.ledger_models import AccountedChat
+
+            self._accounted = AccountedChat(self._model, self._account, _paid(self.facts, ModelType.CHAT))
+        return self._accounted
+
+
+class _ChargedEmbedding:
+    """An embedding model of the server."""
+
+    def __init__(self, model: EmbeddingModel, account: Callable[[], Account | None]) -> None:
+        self._model = model
+        self._account = account
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Return L2-normalised vectors, shape (len(texts), dimension)."""
+        if self._account() is None:
+            return await self._model.embed(texts, purpose=purpose)
+        from lightrag.tenancy.ledger_models import AccountedEmbedding
+
+        model = AccountedEmbedding(self._model, self._account, _paid(self.facts, ModelType.EMBEDDING))
+        return await model.embed(texts, purpose=purpose)
+
+    async def aclose(self) -> None:
+        """Release connections and memory."""
+        await self._model.aclose()
+
+
+class _ChargedRerank:
+    """A reranking model of the server."""
+
+    def __init__(self, model: RerankModel, account: Callable[[], Account | None]) -> None:
+        self._model = model
+        self._account = account
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        if self._account() is None:
+            return await self._model.rerank(query, documents, top_n)
+        from lightrag.tenancy.ledger_models import AccountedRerank
+
+        model = AccountedRerank(self._model, self._account, _paid(self.facts, ModelType.RERANK))
+        return await model.rerank(query, documents, top_n)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._model.aclose()
+
+
+def _paid(facts: ModelFacts, kind: ModelType) -> PaidModel:
+    from lightrag.tenancy.ledger_models import PaidModel
+
+    return PaidModel(facts.binding, facts.name, kind, host=facts.host)
