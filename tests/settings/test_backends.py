@@ -79,12 +79,48 @@ def test_azure_is_set_up_by_its_own_variables(tmp_path: Path) -> None:
     assert (embedding.host, embedding.model, key(embedding)) == ("https://x.openai.azure.com", "vectors", "two")
 
 
+def test_one_azure_resource_serves_both_models_where_only_one_is_named(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        LLM_BINDING="azure_openai",
+        LLM_BINDING_HOST="https://x.openai.azure.com/",
+        LLM_BINDING_API_KEY="one",
+        LLM_MODEL="chat",
+        EMBEDDING_BINDING="azure_openai",
+        EMBEDDING_MODEL="vectors",
+    )
+    assert (settings.embedding.host, key(settings.embedding)) == ("https://x.openai.azure.com", "one")
+
+
+def test_the_key_of_the_chat_model_serves_embeddings_of_the_same_server_only(tmp_path: Path) -> None:
+    environ = {"LLM_BINDING": "openai", "LLM_BINDING_API_KEY": "one", "EMBEDDING_BINDING": "openai"}
+    assert key(load(tmp_path, **environ).embedding) == "one"
+    assert key(load(tmp_path, **environ, EMBEDDING_BINDING_HOST="http://elsewhere/v1").embedding) is None
+    assert key(load(tmp_path, **environ, EMBEDDING_BINDING_API_KEY="two").embedding) == "two"
+
+
+def test_lollms_needs_no_more_than_its_name(tmp_path: Path) -> None:
+    settings = load(tmp_path, LLM_BINDING="lollms", EMBEDDING_BINDING="lollms")
+    assert (settings.llm.model, settings.embedding.model) == ("mistral-nemo:latest", "bge-m3:latest")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["TIMEOUT", "LLM_TIMEOUT", "EMBEDDING_TIMEOUT", "RERANK_TIMEOUT", "CHUNK_V_BREAKPOINT_THRESHOLD_AMOUNT"],
+)
+def test_none_is_no_limit_and_nothing_below_one_is_taken(tmp_path: Path, variable: str) -> None:
+    load(tmp_path, **{variable: "None"})
+    with pytest.raises(ConfigurationError, match=variable):
+        load(tmp_path, **{variable: "0"})
+
+
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
         ({"LLM_BINDING": "azure_openai", "LLM_MODEL": "m"}, "AZURE_OPENAI_ENDPOINT"),
         ({"LLM_BINDING": "anthropic"}, r"LLM_BINDING=anthropic needs the name of a model: set LLM_MODEL"),
         ({"LLM_BINDING": "openai", "QUERY_LLM_BINDING": "bedrock"}, "QUERY_LLM_MODEL"),
+        ({"EMBEDDING_BINDING": "azure_openai", "EMBEDDING_MODEL": "m"}, "AZURE_OPENAI_ENDPOINT"),
         ({"EMBEDDING_BINDING": "tei"}, "EMBEDDING_MODEL"),
         ({"EMBEDDING_BINDING": "anthropic"}, "EMBEDDING_BINDING is 'anthropic'"),
         ({"RERANK_BINDING": "auto"}, "RERANK_BINDING_HOST"),

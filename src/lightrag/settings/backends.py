@@ -21,7 +21,7 @@ class BackendOptions(Group):
     api_key_env: str | None = None
     """The variable that holds the key, so that it need not stand in a file."""
     model: str | None = None
-    timeout: Annotated[Seconds, Field(gt=0)] = None
+    timeout: Seconds = None
     max_async: int | None = Field(None, ge=1)
     order: int = Field(0, ge=0)
     weight: float = Field(1.0, ge=0, le=1000)

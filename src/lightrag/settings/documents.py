@@ -107,7 +107,7 @@ class ChunkingOptions(Group):
         Option(("CHUNK_V_BREAKPOINT_THRESHOLD_TYPE",)),
     ] = Field("percentile", description="semantic_vector: how the distance is chosen at which a chunk ends")
     v_threshold_amount: Annotated[
-        float | None, Option(("CHUNK_V_BREAKPOINT_THRESHOLD_AMOUNT",)), BeforeValidator(_unset), Field(gt=0)
+        Annotated[float, Field(gt=0)] | None, Option(("CHUNK_V_BREAKPOINT_THRESHOLD_AMOUNT",)), BeforeValidator(_unset)
     ] = Field(None, description="semantic_vector: percentile or factor; unset: 95, 3, 1.5 and 95 in the order above")
     v_buffer_size: Annotated[int, Option(("CHUNK_V_BUFFER_SIZE",))] = Field(
         1, ge=1, le=100, description="semantic_vector: neighbours on either side that are embedded with a sentence"

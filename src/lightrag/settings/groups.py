@@ -33,7 +33,7 @@ class ServerSettings(Group):
     workers: Annotated[Count, Option(("WORKERS",), "--workers")] = Field(
         2, description="processes of lightrag-gunicorn; lightrag-server always serves with one"
     )
-    timeout: Annotated[Seconds, Option(("TIMEOUT",), "--timeout"), Field(gt=0)] = Field(
+    timeout: Annotated[Seconds, Option(("TIMEOUT",), "--timeout")] = Field(
         150, description="seconds after which a question that is not streamed is given up; None for never"
     )
     api_key: Annotated[Secret, Option(("LIGHTRAG_API_KEY",), "--key", env_wins=True)] = Field(

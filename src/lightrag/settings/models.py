@@ -44,7 +44,7 @@ class ChatModelOptions(Group):
     model: Annotated[str | None, Option(("LLM_MODEL",))] = Field(
         None, description="model name (ollama: mistral-nemo:latest, openai: gpt-4o-mini)"
     )
-    timeout: Annotated[Seconds, Option(("LLM_TIMEOUT",)), Field(gt=0)] = Field(
+    timeout: Annotated[Seconds, Option(("LLM_TIMEOUT",))] = Field(
         180, description="seconds for one call; None for no limit"
     )
     max_async: Annotated[int, Option(("MAX_ASYNC_LLM", "MAX_ASYNC"), "--max-async")] = Field(
@@ -79,7 +79,7 @@ class EmbeddingOptions(Group):
     send_dim: Annotated[bool, Option(("EMBEDDING_SEND_DIM",))] = Field(
         False, description="ask the model server for vectors of length EMBEDDING_DIM"
     )
-    timeout: Annotated[Seconds, Option(("EMBEDDING_TIMEOUT",)), Field(gt=0)] = Field(
+    timeout: Annotated[Seconds, Option(("EMBEDDING_TIMEOUT",))] = Field(
         30, description="seconds for one call; None for no limit"
     )
     max_async: Annotated[int, Option(("EMBEDDING_FUNC_MAX_ASYNC",))] = Field(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.fields import FieldInfo
 
 
@@ -86,5 +86,5 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_words_from_text)]
 Secret = Annotated[SecretStr | None, BeforeValidator(none_from_word)]
 """A value that is masked wherever it is shown."""
 
-Seconds = Annotated[float | None, BeforeValidator(none_from_word)]
-"""A duration; `None` for no limit."""
+Seconds = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(none_from_word)]
+"""A duration above 0; `None` for no limit."""

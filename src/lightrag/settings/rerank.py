@@ -44,7 +44,7 @@ class RerankSettings(Group):
         0.0, ge=0, le=1, description="least score of a passage that is kept; scores are between 0 and 1"
     )
     max_async: Annotated[int, Option(("MAX_ASYNC_RERANK",))] = Field(4, ge=1, description="calls at the same time")
-    timeout: Annotated[Seconds, Option(("RERANK_TIMEOUT",)), Field(gt=0)] = Field(
+    timeout: Annotated[Seconds, Option(("RERANK_TIMEOUT",))] = Field(
         30, description="seconds for one call; None for no limit"
     )
     enable_chunking: Annotated[bool, Option(("RERANK_ENABLE_CHUNKING",))] = Field(

@@ -56,9 +56,22 @@ def resolve_embedding(said: EmbeddingOptions, llm: ChatModelOptions, context: Mo
     if binding is None and (said.host or said.model):
         binding = "ollama"
     alone = embedding_alone(said, binding, context)
+    alone = _beside(alone, chat_alone(llm, chat_binding(llm), context))
     if not said.backends:
         require(alone.binding, alone.host, alone.model, "EMBEDDING")
     return alone.model_copy(update={"backends": _embedding_backends(alone, said.backends, context)})
+
+
+def _beside(embedding: EmbeddingSettings, chat: ChatModelSettings) -> EmbeddingSettings:
+    """Return an embedding model that takes from the chat model of the same binding what is not said of it.
+
+    An Azure resource serves both, and has no usual address. A key is taken for the very server it was given for only.
+    """
+    if embedding.binding is None or embedding.binding != chat.binding:
+        return embedding
+    host = embedding.host or chat.host
+    key = chat.api_key if embedding.api_key is None and host == chat.host else embedding.api_key
+    return embedding.model_copy(update={"host": host, "api_key": key})
 
 
 def _chat_backends(

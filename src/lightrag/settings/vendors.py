@@ -56,7 +56,7 @@ VENDORS: Mapping[str, Vendor] = {
     "openai": Vendor(OPENAI_HOST, "gpt-4o-mini", "text-embedding-3-small"),
     "ollama": Vendor(OLLAMA_HOST, "mistral-nemo:latest", "bge-m3:latest"),
     "azure_openai": Vendor(),
-    "lollms": Vendor("http://localhost:9600", "", "lollms_embedding_model"),
+    "lollms": Vendor("http://localhost:9600", "mistral-nemo:latest", "bge-m3:latest"),
     "anthropic": Vendor("https://api.anthropic.com"),
     "gemini": Vendor("https://generativelanguage.googleapis.com", "gemini-flash-latest", "gemini-embedding-001"),
     "bedrock": Vendor("", "", "amazon.titan-embed-text-v2:0"),
