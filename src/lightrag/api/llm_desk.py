@@ -14,7 +14,8 @@ from lightrag.api.dependencies import get_server, get_workspace
 from lightrag.api.llm_answers import CallFailed
 from lightrag.api.routers.access import get_actor
 from lightrag.errors import InvalidInput, NotFound
-from lightrag.tenancy.catalogue import Catalogue, load_catalogue
+from lightrag.tenancy.catalogue import Catalogue
+from lightrag.tenancy.catalogue.chosen import catalogue_of
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType, current_caller
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Desk:
     @property
     def catalogue(self) -> Catalogue:
         """The providers that are known."""
-        return load_catalogue()
+        return catalogue_of(self._server.settings)
 
     def allowed(self, provider: str) -> bool:
         """Whether the operator lets workspaces add a provider."""
@@ -107,12 +108,14 @@ class Desk:
 
     async def tried(self, place: Place, candidates: Iterable[Candidate]) -> list[Outcome]:
         """Try one model of each type, note that in the ledger, and return what came of it."""
-        from lightrag.tenancy.connections import Connections
         from lightrag.tenancy.ledger import Ledger
         from lightrag.tenancy.probing import Prober, one_of_each_type
+        from lightrag.tenancy.registry_opening import connections_of
 
         seconds = self._server.settings.tenancy.probe_timeout
-        outcomes = await Prober(Connections(self._guard(), seconds), seconds).probe(one_of_each_type(candidates))
+        outcomes = await Prober(connections_of(self._server.settings, seconds), seconds).probe(
+            one_of_each_type(candidates)
+        )
         if not place.workspace_id:
             return outcomes
         ledger, caller = Ledger(place.plane.database), current_caller()
@@ -135,15 +138,10 @@ class Desk:
     def _may_create(self) -> bool:
         return self._server.settings.tenancy.create_on_use
 
-    def _guard(self) -> Any:
-        from lightrag.tenancy.netguard import NetGuard
-
-        return NetGuard(self._server.settings.tenancy.allowed_hosts)
-
     def _registry(self, plane: ControlPlane) -> ModelRegistry:
-        from lightrag.tenancy.registry import ModelRegistry
+        from lightrag.tenancy.registry_opening import registry_of
 
-        return ModelRegistry(plane, self.catalogue, self._guard(), self._server.settings.tenancy.allowed_providers)
+        return registry_of(self._server.settings, plane)
 
 
 def refusal(outcomes: Sequence[Outcome]) -> CallFailed:

@@ -51,6 +51,9 @@ class TenancySettings(Group):
     allowed_providers: Annotated[Words, Option(("LIGHTRAG_LLM_ALLOWED_PROVIDERS",))] = Field(
         (), description="providers that tenants may add; unset: all"
     )
+    provider_urls: Annotated[Words, Option(("LIGHTRAG_LLM_PROVIDER_URLS",))] = Field(
+        (), description="addresses at which providers are reached in place of their own, as OpenAI=https://gateway/v1"
+    )
     probe_timeout: Annotated[float, Option(("LIGHTRAG_LLM_PROBE_TIMEOUT",))] = Field(
         15, gt=0, le=600, description="seconds in which a model must answer when its key is checked"
     )

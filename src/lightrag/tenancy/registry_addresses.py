@@ -67,6 +67,11 @@ def _host(parts: SplitResult) -> str:
     return host if parts.port is None else f"{host}:{parts.port}"
 
 
+def host_of(url: str) -> str:
+    """Return the host of a base URL. Raises `InvalidInput`."""
+    return _split(normalised(url)).hostname or ""
+
+
 def entered(provider: Provider, text: str) -> str:
     """Return what is kept of a base URL that was entered for a provider; empty where it is the provider's own."""
     base = normalised(text, keeps_path=provider.name in _WITHOUT_ENDINGS)
@@ -135,7 +140,7 @@ def _versioned(base: str, base_url: str) -> str:
 def _nvidia(provider: Provider, type: ModelType, base_url: str, base: str, model: str) -> str:
     if type is not ModelType.RERANK:
         return _versioned(base, base_url)
-    if base_url:
+    if base_url or "rerank_base" not in provider.bases:
         return f"{_versioned(base, base_url)}/ranking"
     # NVIDIA's own cloud has one address for each model, in which dots are underscores.
     name = model.rpartition("/")[2].replace(".", "_")

@@ -122,6 +122,16 @@ class Catalogue:
         name, at, provider = text.rpartition("@")
         return ModelRef(provider, name) if at and name and provider in self._providers else None
 
+    def at(self, addresses: Mapping[str, str]) -> Catalogue:
+        """Return the catalogue with other addresses for some providers; for all of what they serve."""
+        if not addresses:
+            return self
+        moved = [
+            dataclasses.replace(one, base_url=addresses[one.name], bases={}) if one.name in addresses else one
+            for one in self._providers.values()
+        ]
+        return Catalogue(moved, self.prices_as_of)
+
     def price(self, ref: ModelRef, type: ModelType) -> Price:
         """Return what a model costs, as far as that is known."""
         provider = self.get(ref.provider)
