@@ -37,6 +37,7 @@ from lightrag.api.routers import (
     query,
     texts,
     uploads,
+    usage,
     workspaces,
 )
 from lightrag.errors import LightRAGError
@@ -92,6 +93,8 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     install_face_errors(app)
     if settings.server.api_docs:
         install_docs(app)
+    # Routes are tried in this order: questions come most often.
+    app.include_router(query.router)
     app.include_router(health.router)
     app.include_router(auth.router)
     app.include_router(access_routes.router)
@@ -101,11 +104,11 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(uploads.router)
     app.include_router(texts.router)
     app.include_router(documents.router)
-    app.include_router(query.router)
     app.include_router(graph.router)
     app.include_router(ollama.router)
     app.include_router(openai_face.router)
-    for models in (llm.router, llm_choice.router):
+    app.include_router(usage.tokens)
+    for models in (llm.router, llm_choice.router, usage.router):
         app.include_router(models)
         app.include_router(models, prefix="/v1", include_in_schema=False)
     app.include_router(documents.by_id)

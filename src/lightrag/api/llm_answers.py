@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound, StorageError
+from lightrag.errors import Conflict, Forbidden, InvalidInput, LightRAGError, NotFound, StorageError
 
 ARGUMENT_ERROR, DATA_ERROR = 101, 102
 PATHS = ("/llm/", "/v1/llm/")
@@ -86,6 +86,8 @@ def _failure(error: LightRAGError) -> Response | None:
         return failed(DATA_ERROR, text)
     if isinstance(error, Conflict):
         return failed(HTTPStatus.CONFLICT, text, status=HTTPStatus.CONFLICT)
+    if isinstance(error, Forbidden):
+        return failed(HTTPStatus.FORBIDDEN, text, status=HTTPStatus.FORBIDDEN)
     if isinstance(error, StorageError):
         return failed(HTTPStatus.SERVICE_UNAVAILABLE, text, status=HTTPStatus.SERVICE_UNAVAILABLE)
     return None

@@ -119,9 +119,11 @@ async def read_plan(source: CandidateSource, workspace_id: str) -> Plan:
         found = known[TYPE_OF_ROLE[role]]
         choice = choose(role, defaults, refs_of(found))
         if choice.origin is not Origin.SERVER:
-            # Another embedding model makes other vectors: only ways to reach the same one may stand in for each other.
-            refs = choice.refs[:1] if role is Role.EMBED else choice.refs
-            roles[role] = Served(choice, tuple(c for ref in refs for c in found if c.ref == ref))
+            chain = [candidate for ref in choice.refs for candidate in found if candidate.ref == ref]
+            if role is Role.EMBED:
+                # Another embedding model makes other vectors: only ways to reach the same one stand in for each other.
+                chain = [candidate for candidate in chain if candidate.upstream_name == chain[0].upstream_name]
+            roles[role] = Served(choice, tuple(chain))
     return Plan(roles, tuple(known[ModelType.EMBEDDING]))
 
 
@@ -218,7 +220,11 @@ class WorkspaceClients:
     def embedding_for(self, ref: ModelRef) -> EmbeddingModel | None:
         """Return one of the workspace's embedding models, whatever is the default."""
         if ref not in self._embeddings:
-            candidates = [candidate for candidate in self.plan.embeddings if candidate.ref == ref]
+            served = self.plan.roles.get(Role.EMBED)
+            if served is not None and served.candidates[0].ref == ref:
+                candidates = list(served.candidates)
+            else:
+                candidates = [candidate for candidate in self.plan.embeddings if candidate.ref == ref]
             if not candidates:
                 return None
             self._embeddings[ref] = self._embedding(candidates)

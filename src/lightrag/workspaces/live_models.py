@@ -436,7 +436,7 @@ class MissingEmbedding:
         raise StorageMismatch(
             f"The workspace was indexed with the embedding model '{self.facts.binding}/{self.facts.name}', which it "
             f"has no more. Add that model again, or make all vectors anew with '{self._wanted}': POST "
-            "/documents/re_embed, or lightrag repair --re-embed"
+            "/llm/re_embed, or lightrag repair --re-embed"
         )
 
     async def aclose(self) -> None:

@@ -79,16 +79,12 @@ class ServiceDoor:
 
 
 def _make(plane: ControlPlane, settings: Settings) -> ModelServices:
-    from lightrag.tenancy.catalogue.loader import load_catalogue
-    from lightrag.tenancy.connections import Connections
     from lightrag.tenancy.ledger import Ledger
     from lightrag.tenancy.ledger_models import TokenLimits
     from lightrag.tenancy.limits import LimitBook
-    from lightrag.tenancy.netguard import NetGuard
-    from lightrag.tenancy.registry import ModelRegistry
+    from lightrag.tenancy.registry_opening import connections_of, registry_of
 
-    guard = NetGuard(settings.tenancy.allowed_hosts)
-    registry = ModelRegistry(plane, load_catalogue(), guard, settings.tenancy.allowed_providers)
+    registry, connections = registry_of(settings, plane), connections_of(settings)
     book = LimitBook(plane.database)
     ledger = Ledger(plane.database)
-    return ModelServices(plane, registry, Connections(guard), ledger, book, TokenLimits(plane.database, book))
+    return ModelServices(plane, registry, connections, ledger, book, TokenLimits(plane.database, book))
