@@ -48,6 +48,13 @@ async def test_the_sentence_that_answers_is_quoted_with_its_reference(answerer: 
     assert quotes(answer) == ["- The Eiffel Tower opened in 1889. [2]"]
 
 
+async def test_a_document_without_a_name_is_quoted_without_a_number(answerer: ExtractiveAnswerer) -> None:
+    nameless = [ranked("tower", "", "The Eiffel Tower opened in 1889.")]
+    assert quotes(await answerer.quote("When did the Eiffel Tower open?", nameless)) == [
+        "- The Eiffel Tower opened in 1889."
+    ]
+
+
 async def test_an_answer_in_other_words_is_found_by_meaning(answerer: ExtractiveAnswerer) -> None:
     answer = await answerer.quote("Which award did the scientist receive?", CHUNKS[:2])
     assert "Nobel Prize in Physics" in answer

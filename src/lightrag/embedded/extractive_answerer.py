@@ -61,6 +61,11 @@ class _Candidate:
     coverage: float = 0.0
 
 
+def _line(item: _Candidate) -> str:
+    """Return a quotation; a document without a name is not among the references, and has no number."""
+    return f"- {item.text} [{item.reference_id}]" if item.reference_id else f"- {item.text}"
+
+
 class ExtractiveAnswerer:
     """Quotes passages. `embedder` compares sentences with the question; without its help words alone decide."""
 
@@ -79,7 +84,7 @@ class ExtractiveAnswerer:
         chosen = _choose(candidates, _measure_for(question), likeness, likeness_among)
         if not chosen:
             return f"{phrases.nothing}\n\n_{phrases.note}_"
-        quotes = "\n".join(f"- {item.text} [{item.reference_id}]" for item in _in_reading_order(chosen))
+        quotes = "\n".join(map(_line, _in_reading_order(chosen)))
         return f"{phrases.found}\n\n{quotes}\n\n_{phrases.note}_"
 
     async def _compare(self, question: str, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray]:

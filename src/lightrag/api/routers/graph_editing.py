@@ -130,7 +130,7 @@ async def delete_entity(body: EntityDeleteRequest, engine: EngineDep, who: Princ
     edited = await engine.delete_entity(body.entity_name, author=author_of(who))
     name, count = body.entity_name.strip(), edited.lost_relations
     message = f"Entity '{name}' and its {count} relationships have been deleted."
-    return DeletionResponse(doc_id=name, message=message, edit_id=_id(edited))
+    return DeletionResponse(message=message, edit_id=_id(edited))
 
 
 @router.delete("/graph/relation/delete", operation_id="delete_relation", responses=errors(404))
@@ -140,7 +140,7 @@ async def delete_relation(body: RelationDeleteRequest, engine: EngineDep, who: P
     edited = await engine.delete_relation(body.source_entity, body.target_entity, author=author_of(who))
     source, target = body.source_entity.strip(), body.target_entity.strip()
     message = f"Relation from '{source}' to '{target}' has been deleted."
-    return DeletionResponse(doc_id=f"{source} -> {target}", message=message, edit_id=_id(edited))
+    return DeletionResponse(message=message, edit_id=_id(edited))
 
 
 @router.post("/graph/label/entities", operation_id="list_entities", responses=_ENTITIES)

@@ -183,7 +183,7 @@ class DeletionResponse(Body):
     model_config = _example(
         {
             "status": "success",
-            "doc_id": "Tesla",
+            "doc_id": "",
             "message": "Entity 'Tesla' and its 2 relationships have been deleted.",
             "status_code": 200,
             "file_path": None,
@@ -192,7 +192,7 @@ class DeletionResponse(Body):
     )
 
     status: Literal["success"] = "success"
-    doc_id: str
+    doc_id: str = Field("", description="always empty: no document is deleted")
     message: str
     status_code: int = 200
     file_path: str | None = None
