@@ -192,7 +192,7 @@ class DeletionResponse(Body):
     )
 
     status: Literal["success"] = "success"
-    doc_id: str = Field("", description="always empty: no document is deleted")
+    doc_id: str = Field(default="", description="always empty: no document is deleted")
     message: str
     status_code: int = 200
     file_path: str | None = None
