@@ -59,7 +59,7 @@ def _model(raw: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     model: dict[str, Any] = {"name": raw["name"], "type": TYPE_FIXES.get(raw["type"], raw["type"])}
     if raw["max_tokens"]:
         model["max_tokens"] = raw["max_tokens"]
-    if raw["is_tools"]:
+    if raw["is_tools"] or facts.get("supports_function_calling"):
         model["tools"] = True
     for source, name in (("context_in", "context"), ("max_out", "output"), ("output_vector_size", "dimension")):
         if facts.get(source):

@@ -305,7 +305,6 @@ class ModelRegistry:
                 label=wanted.label,
                 created_at=now,
             )
-            session.add(row)
         elif row is None or (row.secret, row.base_url, row.fingerprint) != wanted.seen:
             raise Conflict(f"The key '{wanted.label}' of {draft.provider.name} was changed meanwhile; try again")
         if wanted.is_new or wanted.is_changed:
