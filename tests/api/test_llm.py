@@ -394,6 +394,11 @@ async def test_access_errors_have_their_status_and_the_envelope(opened: Open, pr
         assert stranger.json()["message"] == "<Unauthorized '401: Unauthorized'>"
 
 
+def contents_below(folder: Path) -> bytes:
+    """Return all bytes of all files."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
 async def test_a_key_shows_up_nowhere(
     opened: Open, upstream: ModelServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -419,9 +424,9 @@ async def test_a_key_shows_up_nowhere(
             answers.append(await client.request(method, f"/llm/{path}", json=fields))
         upstream.script(Reaction.status_code(500, message=f"internal: {SECRET} failed"))
         answers.append(await client.post("/llm/add_llm", json=GPT4))
-        for path in ("/llm/list", "/llm/my_llms?include_details=true", "/llm/credentials", "/audit", "/metrics"):
-            answers.append(await client.get(path))
-    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        paths = ("/llm/list", "/llm/my_llms?include_details=true", "/llm/credentials", "/audit", "/metrics")
+        answers += [await client.get(path) for path in paths]
+    files = contents_below(tmp_path)
     assert len(files) > 10_000
     for canary in canaries:
         for answer in answers:

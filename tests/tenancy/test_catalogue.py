@@ -36,7 +36,7 @@ PROVIDERS = load_catalogue().all()
 CASES = [(provider, type) for provider in PROVIDERS for type in provider.types]
 NOTHING = Stored({}, {}, (), ())
 
-CHAT_SERVERS: Mapping[str, Callable[[], ModelServer]] = {
+CHAT_SERVERS: dict[str, Callable[[], ModelServer]] = {
     "openai": lambda: ModelServer(api_key=KEY),
     "ollama": lambda: ModelServer(),
     "azure_openai": lambda: VendorServer(AzureVendor(), api_key=KEY),
