@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from lightrag.client.decoding import many
+from lightrag.client.decoding import many, plain
 from lightrag.client.operations import AsyncPart, Part, SyncPart, endpoint
 from lightrag.client.records import AccessToken, AuditEntry, Done, NewAccessToken, User
 from lightrag.client.requests import Wish, given
@@ -39,6 +39,16 @@ class AccessCalls(Part):
     def revoke_token(self, token_id: str) -> Wish:
         """End a token for good."""
         return Wish(path={"token_id": token_id})
+
+    @endpoint("GET", "/access/tokens/{token_id}/limits", plain)
+    def token_limits(self, token_id: str) -> Wish:
+        """Return the limits of a token with what is used of them, by kind."""
+        return Wish(path={"token_id": token_id})
+
+    @endpoint("PUT", "/access/tokens/{token_id}/limits", plain, is_repeatable=True)
+    def set_token_limits(self, /, token_id: str, *, force: bool | None = None, **limits: float | None) -> Wish:
+        """Set limits of a token, which hold over all its workspaces; None for no limit. Returns all of them."""
+        return Wish(path={"token_id": token_id}, json=limits | given(force=force))
 
     @endpoint("GET", "/access/users", many(User.read))
     def users(self) -> Wish:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -12,6 +13,7 @@ from lightrag.client.requests import Wish, given
 
 T = TypeVar("T")
 
+UsagePart = Literal["day", "provider", "model", "type", "token"]
 ModelKind = Literal["chat", "embedding", "rerank", "image2text", "speech2text", "tts"]
 Key = str | Mapping[str, Any]
 """A key, or the several fields that some providers want for one."""
@@ -171,6 +173,41 @@ class LlmCalls(Part):
         """Remove a key with the models that it serves."""
         forced = {"force": "true"} if force else {}
         return Wish(params={"llm_factory": llm_factory, "credential": credential} | forced)
+
+    @endpoint("GET", "/llm/usage", unwrapped(plain))
+    def usage(
+        self,
+        by: Sequence[UsagePart] = ("day", "model"),
+        *,
+        since: datetime.date | str | None = None,
+        until: datetime.date | str | None = None,
+    ) -> Wish:
+        """Return what the workspace has used: rows under `usage`, their sum under `total`; days are of UTC."""
+        days = {name: str(day) for name, day in given(since=since, until=until).items()}
+        return Wish(params={"by": ",".join(by), **days})
+
+    @endpoint("GET", "/llm/usage/entries", unwrapped(_rows))
+    def usage_entries(self, limit: int | None = None, *, before: int | None = None) -> Wish:
+        """Return calls one by one, the newest first; `before`: microseconds since 1970, as `at` of the entries."""
+        return Wish(params=given(limit=limit, before=before))
+
+    @endpoint("GET", "/llm/limits", unwrapped(plain))
+    def limits(self) -> Wish:
+        """Return the limits of the workspace with what is used of them, by kind."""
+        return Wish()
+
+    @endpoint("PUT", "/llm/limits", unwrapped(plain), is_repeatable=True)
+    def set_limits(self, /, *, force: bool | None = None, **limits: float | None) -> Wish:
+        """Set limits of the workspace: `set_limits(tokens_per_day=500_000)`; None for no limit.
+
+        Raises `Conflict` for one below what is used already; `force` insists. Returns all limits.
+        """
+        return Wish(json=limits | given(force=force))
+
+    @endpoint("GET", "/llm/health", unwrapped(plain))
+    def health(self) -> Wish:
+        """Return how the models of the workspace are, as the calls that were made show it."""
+        return Wish()
 
 
 class Llm(LlmCalls, SyncPart):
