@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmservice.api.errors import HttpError, refusal
+from llmservice.api.responding import SERVER_SEND
 from llmservice.api.watch import Metrics
 from llmservice.service import ModelService
 
@@ -46,6 +47,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+
+        # Events of a stream have nothing that the layers in between would look at, and there is one for every token.
+        scope[SERVER_SEND] = send
 
         self._service.begin()
         try:

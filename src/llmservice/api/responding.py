@@ -14,6 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 Result = TypeVar("Result")
 
+SERVER_SEND = "llmservice.server_send"
+"""Where a scope holds the web server's own `send`, past all layers around the application."""
+
 
 class ClientGone(Exception):
     """Nobody waits for the answer any more."""
@@ -32,7 +35,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the end or until the client is gone."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        pump = asyncio.create_task(self._pump(send))
+        pump = asyncio.create_task(self._pump(scope.get(SERVER_SEND, send)))
         gone = asyncio.create_task(_wait_until_gone(receive))
         try:
             await asyncio.wait((pump, gone), return_when=asyncio.FIRST_COMPLETED)

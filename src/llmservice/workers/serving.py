@@ -1,7 +1,8 @@
 """The worker's side: loads one backend and answers the front process until told to stop.
 
-Of a request's events, all that come up in one turn of the event loop travel in one frame, whatever requests they
-belong to, so that many streams cost the front process one wake-up.
+A step of an engine gives every running answer a token, each in a thread of its own. They travel in one frame: as soon
+as there are as many as requests run, or a millisecond after the first. So many streams cost the front process, and
+those who read them, one wake-up a step; a single stream waits for nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from llmservice.workers.frames import FrameProtocol, encode
 
 logger = logging.getLogger(__name__)
 
+GATHER_SECONDS = 0.001
+"""How long an event waits for those of other requests."""
+
 LoadBackend = Callable[[ModelKind, ModelSource, str], Backend]
 
 
@@ -45,6 +49,7 @@ class WorkerServer:
         self._protocol = FrameProtocol(self._on_frame, self._on_end)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._events: list[list[Any]] = []
+        self._flushing: asyncio.Handle | None = None
         self._stopped = asyncio.Event()
         self._backend: Backend | None = None
         self._loading: asyncio.Task[None] | None = None
@@ -151,11 +156,16 @@ class WorkerServer:
         self._protocol.send(encode({"t": "vectors", "id": number, "rows": rows}, payload))
 
     def _emit(self, event: list[Any]) -> None:
-        if not self._events:
-            asyncio.get_running_loop().call_soon(self._flush)
         self._events.append(event)
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
+        if len(self._events) >= len(self._tasks):
+            self._flush()
 
     def _flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
         if self._events:
             events, self._events = self._events, []
             self._protocol.send(encode({"t": "events", "e": events}))
