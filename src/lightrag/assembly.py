@@ -26,10 +26,11 @@ from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
 from lightrag.indexing.graph_editor import GraphEditor
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
-from lightrag.indexing.manifest import Manifest, read_manifest
+from lightrag.indexing.manifest import Manifest, manifest_of_data, read_manifest
 from lightrag.indexing.owner import owner_name
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
 from lightrag.indexing.progress import Progress
+from lightrag.indexing.re_embedding import ReEmbedding
 from lightrag.indexing.scan import FolderScan, ScanRules
 from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.vectorizer import Vectorizer
@@ -37,7 +38,7 @@ from lightrag.indexing.verify import Verifier
 from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import ChatModel, ModelFacts, Role
 from lightrag.llm.limiter import Limiter
-from lightrag.model_assembly import EMBEDDED, Models, embedding_name, open_models
+from lightrag.model_assembly import EMBEDDED, Bundled, Models, embedding_name, open_models
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Storage
@@ -94,13 +95,15 @@ async def open_engine(
         raise
 
 
-async def open_empty_engine(settings: Settings) -> Engine:
+async def open_empty_engine(settings: Settings, bundled: Bundled) -> Engine:
     """Return an engine over an empty memory, opened and not started: what a workspace looks like that is not there."""
     from lightrag.storage.memory import MemoryStorage
 
     storage = MemoryStorage("")
     await storage.open()
-    engine = _engine(settings, "", storage, await open_models(settings, storage, None), load_tokenizer())
+    engine = _engine(
+        settings, "", storage, await open_models(settings, storage, None, bundled=bundled), bundled.tokenizer
+    )
     await engine.open()
     return engine
 
@@ -137,6 +140,7 @@ def _engine(
         models.embedding,
         batch=64 if is_local else 4 * embedding.batch_num,
         parallel=1 if is_local else 2,
+        is_current=_is_current if models.changing else None,
     )
     changing = models.changing
     slots = changing.slots if changing else sum(limiter.slots for limiter in models.extraction) or 2
@@ -188,7 +192,23 @@ def _engine(
             probe=models.probe,
             backends=models.backends,
             release=release,
+            wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
+            re_embedding=_re_embedding(storage, models),
         )
+    )
+
+
+async def _is_current(storage: Storage, model: ModelFacts) -> bool:
+    recorded = await manifest_of_data(storage)
+    return recorded is None or recorded.embedding in ("", f"{model.binding}/{model.name}")
+
+
+def _re_embedding(storage: Storage, models: Models) -> ReEmbedding | None:
+    changing = models.changing
+    if changing is None:
+        return None
+    return ReEmbedding(
+        storage, owner_name(), changing.embedding_by_name, changing.switch_embedding, changing.tell_switched
     )
 
 

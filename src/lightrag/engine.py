@@ -28,9 +28,10 @@ from lightrag.indexing.intake import (
     file_stamp,
     new_track_id,
 )
-from lightrag.indexing.manifest import Manifest, check_manifest, write_manifest
+from lightrag.indexing.manifest import Manifest, check_manifest, manifest_of_data, write_manifest
 from lightrag.indexing.pipeline import Pipeline
 from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.re_embedding import ReEmbedding
 from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.scan_log import ScanReport
 from lightrag.indexing.verify import Verifier, VerifyReport
@@ -111,6 +112,10 @@ class EngineParts:
     """Tells how the backends are of models that have several."""
     release: Callable[[], Awaitable[None]]
     """Closes models and parsers."""
+    wanted_embedding: Callable[[], str]
+    """Returns binding and name of the embedding model that is asked for."""
+    re_embedding: ReEmbedding | None = None
+    """Changes the embedding model, where models can be changed while the engine runs."""
 
 
 class Engine:
@@ -125,6 +130,8 @@ class Engine:
         self._pipeline = parts.pipeline
         self._scans: set[asyncio.Task[None]] = set()
         self._closed = False
+        if parts.re_embedding is not None:
+            parts.re_embedding.make_the_rest = self._pipeline.load_stale
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -158,6 +165,8 @@ class Engine:
         try:
             await self.open()
             await self._pipeline.start()
+            if self._parts.re_embedding is not None:
+                await self._parts.re_embedding.resume()
         except BaseException:
             await self.close()
             raise
@@ -175,13 +184,17 @@ class Engine:
         for task in self._scans:
             task.cancel()
         await asyncio.gather(*self._scans, return_exceptions=True)
+        if self._parts.re_embedding is not None:
+            await self._parts.re_embedding.close()
         await self._pipeline.stop()
         await self._parts.release()
         await self._storage.close()
 
     def is_working(self) -> bool:
         """Tell whether this process has begun something in the workspace that is not finished."""
-        return bool(self._scans) or self._pipeline.is_working
+        re_embedding = self._parts.re_embedding
+        is_changing = re_embedding is not None and re_embedding.is_running
+        return bool(self._scans) or self._pipeline.is_working or is_changing
 
     async def graph_size(self) -> tuple[int, int]:
         """Return the numbers of entities and relations."""
@@ -570,6 +583,25 @@ class Engine:
     async def probe_models(self) -> list[ModelProbe]:
         """Ask every model for next to nothing; costs one call each. Failures are in the result."""
         return await self._parts.probe()
+
+    async def embedding_of_data(self) -> str | None:
+        """Return binding and name of the model that the vectors are of; None for an empty workspace."""
+        recorded = await manifest_of_data(self._storage)
+        return None if recorded is None else recorded.embedding
+
+    def wanted_embedding(self) -> str:
+        """Return binding and name of the embedding model that is asked for; the data may be of another one."""
+        return self._parts.wanted_embedding()
+
+    @property
+    def re_embedding(self) -> ReEmbedding:
+        """The change of the embedding model in the background. Raises `Conflict` where models cannot be changed."""
+        if self._parts.re_embedding is None:
+            raise Conflict(
+                "The embedding model of this engine is set by EMBEDDING_BINDING and EMBEDDING_MODEL; change these and "
+                "make all vectors anew with: lightrag repair --re-embed"
+            )
+        return self._parts.re_embedding
 
     async def re_embed(self) -> int:
         """Make all vectors anew with the configured embedding model; return how many are due.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lightrag.embedded.minilm import MiniLMEmbedder
 from lightrag.errors import ConfigurationError
@@ -12,7 +12,7 @@ from lightrag.indexing.manifest import UNNAMED, Manifest
 from lightrag.indexing.pipeline import SlotUse
 from lightrag.llm import bindings
 from lightrag.llm.cache import CachedChat, KeptChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, FloatArray, ModelFacts, RerankModel, Role
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.embedding_limit import LimitedTexts
 from lightrag.llm.limiter import Limiter
@@ -33,9 +33,51 @@ from lightrag.llm.stack import (
 )
 from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings, VendorSettings
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.text.tokens import load_tokenizer
+from lightrag.text.tokens import Tokenizer, load_tokenizer
 
 EMBEDDED = "embedded"
+
+
+class Bundled:
+    """What the engines of one process share: the tokenizer, and the embedding model that comes with the package.
+
+    Each takes some forty megabytes once it is used, and neither knows of workspaces.
+    """
+
+    def __init__(self, tokenizer: Tokenizer | None = None) -> None:
+        self.tokenizer = tokenizer or load_tokenizer()
+        self._embedder: EmbeddingModel | None = None
+
+    def embedding(self) -> EmbeddingModel:
+        """Return the embedding model; it stays open until this object is closed, whoever closes what is returned."""
+        if self._embedder is None:
+            self._embedder = MiniLMEmbedder()
+        return _Lent(self._embedder)
+
+    async def aclose(self) -> None:
+        """Release the embedding model."""
+        embedder, self._embedder = self._embedder, None
+        if embedder is not None:
+            await embedder.aclose()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Lent:
+    """An embedding model that others use too."""
+
+    model: EmbeddingModel
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self.model.facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Return the vectors of texts."""
+        return await self.model.embed(texts, purpose=purpose)
+
+    async def aclose(self) -> None:
+        """Leave the model to the others."""
 
 
 class Tally(Protocol):
@@ -69,6 +111,22 @@ class Changing(Protocol):
 
     def has_reranker(self) -> bool:
         """Tell whether there is a reranking model at this moment."""
+        ...
+
+    async def embedding_by_name(self, name: str) -> EmbeddingModel | None:
+        """Return the embedding model of a binding and name, where there is one."""
+        ...
+
+    def wanted_embedding(self) -> str:
+        """Return binding and name of the embedding model that is asked for; the data may be of another one."""
+        ...
+
+    def switch_embedding(self, model: EmbeddingModel) -> None:
+        """Use another embedding model from now on: the vectors are of it."""
+        ...
+
+    async def tell_switched(self) -> None:
+        """Have other processes look which model the vectors are of."""
         ...
 
     def slot_use(self) -> SlotUse:
@@ -162,14 +220,16 @@ async def open_models(
     recorded: Manifest | None,
     policy: RetryPolicy | None = None,
     tally: Tally | None = None,
+    bundled: Bundled | None = None,
 ) -> Models:
     """Return the models that the settings name; their answers are kept in `storage`.
 
     `recorded` is what the workspace was made with: it decides on the embedding model where no binding is named.
-    `policy` says how failed calls are repeated. `tally` is put around every model but the bundled one.
+    `policy` says how failed calls are repeated. `tally` is put around every model but the bundled one. `bundled` is
+    what other engines use too; without it the engine has its own.
     """
     local = await _local_ollama(settings)
-    opening = _Opening(settings, storage, policy, tally)
+    opening = _Opening(settings, storage, policy, tally, bundled)
     chat = opening.chat_models(local)
     embedding = opening.embedding_model(_embedding_binding(settings.embedding, local, recorded))
     return Models(
@@ -185,9 +245,17 @@ async def open_models(
 class _Opening:
     """Makes the models of one engine; what is alike is shared."""
 
-    def __init__(self, settings: Settings, storage: Storage, policy: RetryPolicy | None, tally: Tally | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        storage: Storage,
+        policy: RetryPolicy | None,
+        tally: Tally | None,
+        bundled: Bundled | None,
+    ) -> None:
         self._settings = settings
         self._tally = tally
+        self._bundled = bundled
         self._store = storage.kv(Namespace.LLM_CACHE)
         self._policy = policy
         self._limiters: dict[tuple[str, str, int], Limiter] = {}
@@ -227,14 +295,14 @@ class _Opening:
         model = self._whole_embedding(binding)
         limit = self._settings.embedding.token_limit
         # The bundled model reads long texts in windows and needs no cut.
-        return model if limit is None or binding == EMBEDDED else LimitedTexts(model, limit, load_tokenizer())
+        return model if limit is None or binding == EMBEDDED else LimitedTexts(model, limit, self._tokenizer())
 
     def _whole_embedding(self, binding: str) -> EmbeddingModel:
         wanted = self._settings.embedding
         if wanted.backends:
             return self._routed_embedding(wanted)
         if binding == EMBEDDED:
-            return MiniLMEmbedder()
+            return MiniLMEmbedder() if self._bundled is None else self._bundled.embedding()
         model = self._embedding(binding, wanted)
         return embedding_stack(
             model,
@@ -249,7 +317,7 @@ class _Opening:
         wanted = self._settings.rerank
         if wanted.binding is None:
             return None
-        cut = token_cutter(load_tokenizer(), wanted.max_tokens_per_doc) if wanted.enable_chunking else None
+        cut = token_cutter(self._tokenizer(), wanted.max_tokens_per_doc) if wanted.enable_chunking else None
         binding = bindings.rerank_binding(wanted)
         return rerank_stack(
             binding if self._tally is None else self._tally.rerank(binding),
@@ -258,6 +326,9 @@ class _Opening:
             policy=self._policy,
             cut=cut,
         )
+
+    def _tokenizer(self) -> Tokenizer:
+        return load_tokenizer() if self._bundled is None else self._bundled.tokenizer
 
     def _chat(self, binding: str, wanted: ChatModelSettings) -> CachedChat:
         return chat_stack(

@@ -6,13 +6,13 @@ import asyncio
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from lightrag.errors import ContextTooLong, LightRAGError
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
-from lightrag.llm.contracts import EmbeddingModel
+from lightrag.llm.contracts import EmbeddingModel, ModelFacts
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
 from lightrag.storage.rows import chunk_of_row, key_of_pair, pair_of_key
 
@@ -23,6 +23,12 @@ GATHER_SECONDS = 0.03
 
 LOADED_AT_ONCE = 20_000
 """Texts that are queued together when stale vectors are looked up."""
+
+CHANGED_SECONDS = 0.2
+"""How long vectors wait that were made by a model which the workspace has no more, until another one is known."""
+
+IsCurrent = Callable[[Storage, ModelFacts], Awaitable[bool]]
+"""Tells, inside a transaction, whether a model is the one that the workspace's vectors are of."""
 
 _log = logging.getLogger("lightrag.vectors")
 
@@ -65,12 +71,20 @@ class Vectorizer:
     """
 
     def __init__(
-        self, storage: Storage, commits: GroupCommit, embedding: EmbeddingModel, *, batch: int, parallel: int
+        self,
+        storage: Storage,
+        commits: GroupCommit,
+        embedding: EmbeddingModel,
+        *,
+        batch: int,
+        parallel: int,
+        is_current: IsCurrent | None = None,
     ) -> None:
         self._storage = storage
         self._commits = commits
         self._embedding = embedding
         self._batch = batch
+        self._is_current = is_current
         self._waiting: dict[StaleKey, _Waiting] = {}
         self._making: dict[StaleKey, _Waiting] = {}
         self._wake = asyncio.Event()
@@ -197,23 +211,34 @@ class Vectorizer:
         if not due:
             return {}
         try:
-            vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+            made = False
+            while not made:
+                made = await self._embed_and_store(due)
         except ContextTooLong as error:
             if len(due) == 1:
                 return {due[0].key: error}
             # One text that does not fit must not fail the documents whose texts came along with it.
             half = len(due) // 2
             return await self._embed(due[:half]) | await self._embed(due[half:])
-        await self._store(
-            [
-                (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
-                for item, vector in zip(due, vectors, strict=True)
-            ]
-        )
         return {}
 
-    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]]) -> None:
-        async def store(tx: Storage) -> None:
+    async def _embed_and_store(self, due: Sequence[StaleText]) -> bool:
+        """Make and store vectors; False where the workspace was given another model meanwhile."""
+        model = self._embedding.facts
+        vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+        rows = [
+            (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
+            for item, vector in zip(due, vectors, strict=True)
+        ]
+        if await self._store(rows, model):
+            return True
+        await asyncio.sleep(CHANGED_SECONDS)
+        return False
+
+    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]], model: ModelFacts) -> bool:
+        async def store(tx: Storage) -> bool:
+            if self._is_current is not None and not await self._is_current(tx, model):
+                return False
             stale = await tx.kv(Namespace.STALE).get([str(key) for key, _ in rows])
             current = [(key, row) for key, row in rows if stale.get(str(key), {}).get("hash") == row.content_hash]
             if current:
@@ -224,8 +249,9 @@ class Vectorizer:
                 if fresh:
                     await tx.vectors(collection).put(fresh)
             await tx.kv(Namespace.STALE).delete([str(key) for key, _ in current])
+            return True
 
-        await self._commits.run(store)
+        return await self._commits.run(store)
 
 
 async def texts_of(storage: Storage, keys: Sequence[StaleKey]) -> list[StaleText]:

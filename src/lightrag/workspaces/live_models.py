@@ -35,7 +35,7 @@ from lightrag.llm.contracts import (
 from lightrag.llm.limiter import Limiter, closing
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.routing import BackendReport
-from lightrag.model_assembly import Models, cached_roles, embedding_name, open_models
+from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.tenancy.contracts import ModelRef, ModelType, current_caller
@@ -61,8 +61,9 @@ _log = logging.getLogger(__name__)
 class LiveModels:
     """What serves a workspace at this moment. Use `open_live_models`."""
 
-    def __init__(self, settings: Settings, storage: Storage, door: ServiceDoor) -> None:
+    def __init__(self, settings: Settings, storage: Storage, door: ServiceDoor, bundled: Bundled | None = None) -> None:
         self._settings = settings
+        self._bundled = bundled
         self._storage = storage
         self._door = door
         self._lock = asyncio.Lock()
@@ -86,7 +87,7 @@ class LiveModels:
         own = plan is not None and recorded is not None and self._candidate(plan, recorded.embedding) is not None
         # Where the data were made with a model of the workspace, the server's does not have to fit them.
         self._base = await open_models(
-            self._settings, self._storage, None if own else recorded, tally=_ServerTally(self)
+            self._settings, self._storage, None if own else recorded, tally=_ServerTally(self), bundled=self._bundled
         )
         if services is not None and plan is not None:
             self._clients = self._make(services, plan)
@@ -155,10 +156,14 @@ class LiveModels:
         """Return the embedding model that is recorded under a name, where the workspace or the server has it."""
         await self.refresh()
         if embedding_name(self._base.embedding) == name:
-            return self._base.embedding
-        clients = self._clients
-        ref = self._candidate(clients.plan, name) if clients is not None else None
-        return clients.embedding_for(ref) if clients is not None and ref is not None else None
+            return _Patient(self, lambda: self._base.embedding)
+
+        def find() -> EmbeddingModel | None:
+            clients = self._clients
+            ref = self._candidate(clients.plan, name) if clients is not None else None
+            return clients.embedding_for(ref) if clients is not None and ref is not None else None
+
+        return _Patient(self, find) if find() is not None else None
 
     def wanted_embedding(self) -> str:
         """Return the name of the embedding model that the workspace's defaults or the server's settings ask for."""
@@ -178,9 +183,19 @@ class LiveModels:
             self._looked, self._version = time.monotonic(), _UNKNOWN
             _log.warning("workspace '%s' goes on with the models that it had: %s", self._storage.workspace, error)
 
-    async def choose_embedding(self) -> None:
-        """Look anew which model made the data of the workspace."""
-        self.embedding = await self._chosen_embedding()
+    def switch_embedding(self, model: EmbeddingModel) -> None:
+        """Use another embedding model from now on: the vectors are of it."""
+        self.embedding = model.model if isinstance(model, _Patient) else model
+
+    async def tell_switched(self) -> None:
+        """Have other processes look which model the vectors are of."""
+        services = await self._door.existing()
+        if services is None or self.account is None:
+            return
+        from lightrag.tenancy.directory import raise_version
+
+        async with services.plane.database.begin() as session:
+            await raise_version(session, self.account.workspace_id)
 
     async def rest(self, error: LimitReached) -> None:
         """Wait until a limit allows calls again, or is changed."""
@@ -225,11 +240,12 @@ class LiveModels:
         if self._version == before:
             return
         clients = self._clients
-        if plan is None or clients is None or clients.plan != plan:
+        is_other = plan is None or clients is None or clients.plan != plan
+        if is_other:
             self._clients = self._make(services, plan) if plan is not None else None
-            self.embedding = await self._chosen_embedding()
-            if clients is not None:
-                await clients.retire()
+        self.embedding = await self._chosen_embedding()
+        if is_other and clients is not None:
+            await clients.retire()
 
     async def _read(self, services: ModelServices) -> Plan | None:
         """Return the plan of the workspace where it was changed, and set its account."""
@@ -297,10 +313,17 @@ class LiveModels:
 
 
 async def open_live_models(
-    settings: Settings, storage: Storage, recorded: Manifest | None, door: ServiceDoor
+    settings: Settings,
+    storage: Storage,
+    recorded: Manifest | None,
+    door: ServiceDoor,
+    bundled: Bundled | None = None,
 ) -> Models:
-    """Return the models of an engine that follow the control plane. Raises as `lightrag.model_assembly.open_models`."""
-    return await LiveModels(settings, storage, door).open(recorded)
+    """Return the models of an engine that follow the control plane. Raises as `lightrag.model_assembly.open_models`.
+
+    `bundled` is what the engine shares with others of its process.
+    """
+    return await LiveModels(settings, storage, door, bundled).open(recorded)
 
 
 class _Present(Mapping[Role, KeptChat]):
@@ -393,6 +416,39 @@ class LiveEmbedding:
             except LimitReached as error:
                 if purpose == "query" or current_caller().request_id:
                     raise
+                await self._live.rest(error)
+
+    async def aclose(self) -> None:
+        """Do nothing: the models are closed together."""
+
+
+class _Patient:
+    """One embedding model, found anew for each call; at a limit it waits."""
+
+    def __init__(self, live: LiveModels, find: Callable[[], EmbeddingModel | None]) -> None:
+        self._live = live
+        self._find = find
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The model as it is now. Raises `AccessRefused` where it is gone."""
+        model = self._find()
+        if model is None:
+            raise AccessRefused("The embedding model that the vectors are made with was removed from the workspace")
+        return model
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self.model.facts
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        """Return L2-normalised vectors, shape (len(texts), dimension)."""
+        while True:
+            try:
+                async with self._live.using():
+                    return await self.model.embed(texts, purpose=purpose)
+            except LimitReached as error:
                 await self._live.rest(error)
 
     async def aclose(self) -> None:

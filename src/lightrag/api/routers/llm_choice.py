@@ -11,12 +11,12 @@ from starlette.responses import Response
 
 from lightrag.api.dependencies import documented_key
 from lightrag.api.llm_answers import EnvelopeRoute, succeeded
-from lightrag.api.llm_desk import Desk, DeskDep
+from lightrag.api.llm_desk import Desk, DeskDep, Place
 from lightrag.api.llm_fields import flag, read_fields, text
 from lightrag.api.routers.llm import body_of, drafted, stored
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.llm import Defaults, Envelope, Key
-from lightrag.errors import InvalidInput
+from lightrag.errors import Conflict, InvalidInput
 from lightrag.llm.contracts import Role
 from lightrag.settings import Settings
 from lightrag.tenancy.contracts import ModelRef, ModelType
@@ -56,6 +56,8 @@ async def set_defaults(request: Request, desk: DeskDep) -> Response:
         type_of_slot(slot)
         wanted[slot] = _refs(desk, slot, value)
     place = await desk.for_change()
+    if wanted.get("embedding"):
+        await check_embedding(desk, place, wanted["embedding"][0])
     await place.registry.set_defaults(desk.actor, place.workspace_id, wanted)
     return succeeded(True)
 
@@ -118,6 +120,23 @@ async def delete_credential(
     place = await desk.for_change()
     await place.registry.delete_credential(desk.actor, place.workspace_id, factory, label, force=is_forced)
     return succeeded(True)
+
+
+async def check_embedding(desk: Desk, place: Place, ref: ModelRef) -> None:
+    """Raise `Conflict` where the workspace's vectors are of another model than this one."""
+    from lightrag.tenancy.workspace_models import recorded_name
+
+    tenants = desk.server.tenants
+    found = await place.registry.candidates(place.workspace_id, ModelType.EMBEDDING, ref)
+    if tenants is None or not found:
+        return
+    async with tenants.lease(desk.workspace, creates=False) as engine:
+        present = await engine.embedding_of_data()
+    if present is not None and present != recorded_name(found[0]):
+        raise Conflict(
+            f"The vectors of this workspace are of '{present}', and those of '{ref.text}' cannot be compared with "
+            f'them. Have all vectors made anew in the background: POST /llm/re_embed {{"model": "{ref.text}"}}'
+        )
 
 
 def _refs(desk: Desk, slot: str, value: Any) -> list[ModelRef]:

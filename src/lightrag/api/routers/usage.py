@@ -13,15 +13,17 @@ from lightrag.api.auth_principal import Principal
 from lightrag.api.dependencies import EngineDep, PrincipalDep, documented_key
 from lightrag.api.llm_answers import EnvelopeRoute, succeeded
 from lightrag.api.llm_desk import DeskDep
-from lightrag.api.llm_fields import flag, number, read_fields
+from lightrag.api.llm_fields import flag, number, optional_text, read_fields
 from lightrag.api.routers.access import ActorDep, PlaneDep, ServerAdminDep
 from lightrag.api.routers.llm import body_of
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.llm import Envelope
-from lightrag.api.schemas.usage import LimitWish
+from lightrag.api.schemas.usage import LimitWish, ReEmbedWish
 from lightrag.errors import Forbidden, InvalidInput
+from lightrag.tenancy.contracts import ModelType
 
 if TYPE_CHECKING:
+    from lightrag.indexing.re_embedding import ReEmbeddingStatus
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.limits import LimitKind, LimitState, Subject
     from lightrag.tenancy.usage import Part, UsageSum
@@ -142,6 +144,52 @@ async def health(desk: DeskDep, engine: EngineDep) -> Response:
     return succeeded({"models": models, "serving": serving, "indexing_paused_until": status.paused_until})
 
 
+@router.post("/re_embed", operation_id="llm_re_embed", response_model=Envelope, openapi_extra=body_of(ReEmbedWish))
+async def start_re_embedding(request: Request, desk: DeskDep, engine: EngineDep) -> Response:
+    """Change the embedding model of a workspace that holds documents: all vectors are made anew in the background.
+
+    The present vectors serve until all are made. What was cut short or failed goes on where it stopped.
+    """
+    wish = optional_text(await read_fields(request), "model")
+    place = await desk.found()
+    defaults = {} if place is None else await place.registry.defaults(place.workspace_id)
+    before = defaults.get("embedding", ())[:1]
+    if wish is None:
+        name = engine.wanted_embedding()
+    else:
+        ref = desk.catalogue.ref(wish)
+        found = await place.registry.candidates(place.workspace_id, ModelType.EMBEDDING, ref) if place and ref else []
+        if place is None or ref is None or not found:
+            raise InvalidInput(f"model: '{wish[:200]}' is no embedding model of this workspace, as name@provider")
+        from lightrag.tenancy.workspace_models import recorded_name
+
+        name = recorded_name(found[0])
+    noted = before[0].text if before else ""
+    await engine.re_embedding.start(name, noted)
+    if place is not None and wish is not None and ref is not None:
+        # What the workspace wishes for; until the switch its data decide.
+        await place.registry.set_defaults(desk.actor, place.workspace_id, {"embedding": [ref]})
+    return succeeded(_progress(await engine.re_embedding.status()))
+
+
+@router.get("/re_embed", operation_id="llm_re_embed_status", response_model=Envelope)
+async def re_embedding_status(desk: DeskDep, engine: EngineDep) -> Response:
+    """Return how far the change of the embedding model is."""
+    return succeeded(_progress(await engine.re_embedding.status()))
+
+
+@router.delete("/re_embed", operation_id="llm_re_embed_cancel", response_model=Envelope)
+async def cancel_re_embedding(desk: DeskDep, engine: EngineDep) -> Response:
+    """Give the change up: the present vectors stay, and the default is what it was."""
+    status = await engine.re_embedding.cancel()
+    place = await desk.found()
+    if place is not None:
+        ref = desk.catalogue.ref(status.before)
+        refs = [] if ref is None else [ref]
+        await place.registry.set_defaults(desk.actor, place.workspace_id, {"embedding": refs})
+    return succeeded(_progress(status))
+
+
 @tokens.get("/tokens/{token_id}/limits", operation_id="get_token_limits")
 async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdminDep) -> dict[str, Any]:
     """Return the limits of a token with what is used of them."""
@@ -188,6 +236,18 @@ _NUMBERS = (
     "cost",
     "unpriced_tokens",
 )
+
+
+def _progress(status: ReEmbeddingStatus) -> dict[str, Any]:
+    share = status.done / status.total if status.total else 0.0
+    return {
+        "state": status.state,
+        "model": status.model,
+        "done": status.done,
+        "total": status.total,
+        "progress": round(min(share, 1.0), 4),
+        "error": status.error,
+    }
 
 
 def _check_governs(principal: Principal, workspace: str) -> None:

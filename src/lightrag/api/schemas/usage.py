@@ -30,6 +30,14 @@ class LimitWish(BaseModel):
     force: bool | None = Field(None, description="true: also where a budget lies below what is used already")
 
 
+class ReEmbedWish(BaseModel):
+    """The embedding model that a workspace is changed to."""
+
+    model: str | None = Field(
+        None, description="name@provider; absent: the workspace's default", examples=["text-embedding-3-small@OpenAI"]
+    )
+
+
 class EstimateWish(Body):
     """Texts whose indexing is to be estimated."""
 
