@@ -66,8 +66,10 @@ def check_entitled(scope: Scope, settings: Settings, workspace: str) -> None:
 def visible_engine(scope: Scope, server: ServerContext) -> Engine | None:
     """Return the engine of the workspace that a request names, where it is open and the caller may see it, else the
     default one. Nothing is opened and nothing refused."""
-    if server.tenants is not None and _header(scope):
+    if server.tenants is not None:
         try:
+            if not _header(scope):
+                return server.engine
             name = chosen_workspace(scope, server.settings)
             check_entitled(scope, server.settings, name)
         except LightRAGError:
@@ -92,5 +94,8 @@ def _header(scope: Scope) -> str:
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in HEADERS:
-            found.setdefault(name, value.decode("latin-1").strip())
-    return next((found[name] for name in HEADERS if found.get(name)), "")
+            text = value.decode("latin-1").strip()
+            if found.setdefault(name, text) != text:
+                # A proxy may have added one to what the client sent; whichever was taken, somebody meant the other.
+                raise InvalidInput(f"The header {name.decode().title()} comes twice, with different values; send one")
+    return next((found[name] for name in HEADERS if found.get(name)), "") if found else ""

@@ -47,7 +47,9 @@ class PipelineOptions:
     """Documents that are worked on at once."""
     lease_seconds: float = 60.0
     poll_seconds: float = 2.0
-    """How often work is looked for that other processes have accepted, or left behind when they died."""
+    """How often work is looked for that other processes have accepted."""
+    look_anyway_seconds: float = 15.0
+    """How often work is looked for that processes left behind when they died, where nothing was written meanwhile."""
     summarise_every: float = 300.0
     """With documents arriving all the time, summaries are written at least this often (seconds)."""
     left_over_seconds: float = 60.0
@@ -86,6 +88,8 @@ class Pipeline:
         """Counts the calls to look for work; the start is one."""
         self._settled = 0
         """The last of them after which nothing was left."""
+        self._quiet: tuple[int, float] | None = None
+        """The workspace's version when nothing was found to do, and when that was; None where there is something."""
         self._looked_for_left_over_at = time.monotonic()
         self._left_over_pause = options.left_over_seconds
         self._due_before: frozenset[tuple[str, str]] = frozenset()
@@ -244,8 +248,19 @@ class Pipeline:
         """Tell whether the indexer was asked to stop and has not done so yet."""
         return view.is_worked_on and view.cancellation != view.report.get("cancelled", "")
 
+    def _is_quiet(self) -> bool:
+        """Tell whether there was nothing to do and nothing has changed since: open workspaces shall cost nothing."""
+        if self._quiet is None or self._wake.is_set() or self._active or self._sharing.is_indexer:
+            return False
+        version, looked_at = self._quiet
+        pause = min(self._options.look_anyway_seconds, self._options.lease_seconds / 4)
+        return time.monotonic() - looked_at < pause and self._tools.storage.version() == version
+
     async def _feed(self) -> None:
         while True:
+            if self._is_quiet():
+                await _wait(self._wake, self._options.poll_seconds)
+                continue
             self._wake.clear()
             try:
                 claimed = await self._take_turn()
@@ -278,12 +293,14 @@ class Pipeline:
 
     async def _become_indexer(self) -> bool:
         """Become the indexer where there is work and nobody does it."""
-        roused, view = self._roused, await self._sharing.look()
+        self._quiet = None
+        version, roused, view = self._tools.storage.version(), self._roused, await self._sharing.look()
         if view.is_worked_on:
             self._settled = roused
             return False
         if not (view.is_left_behind or await self._is_work_left(view, is_roused=self._settled < roused)):
             self._settle(roused)
+            self._quiet = None if version is None else (version, time.monotonic())
             return False
         # Who asked before this process began has asked those before it.
         self._cancel_seen = await self._sharing.cancellation()
@@ -428,7 +445,8 @@ class Pipeline:
                     await self._tools.storage.documents.heartbeat(self._options.owner, self._options.lease_seconds)
                 if self._active or self._sharing.is_indexer:
                     await self._obey_cancellation()
-                await self._sharing.report(self._report())
+                if self._active or self._sharing.has_to_say:
+                    await self._sharing.report(self._report())
             except LightRAGError as error:
                 _log.warning("Leases could not be extended: %s", error)
 

@@ -62,6 +62,11 @@ class Sharing:
         """Whether this process is the one that indexes."""
         return self._indexer.is_held
 
+    @property
+    def has_to_say(self) -> bool:
+        """Whether this process holds a post, or has messages for the others."""
+        return self._indexer.is_held or self._scanner.is_held or bool(self._progress.messages)
+
     async def look(self) -> View:
         """Return what the storage says now."""
         rows = await self._storage.kv(Namespace.META).get([self._indexer.key, self._scanner.key, _CANCELLATION])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select, update
@@ -15,6 +15,11 @@ from lightrag.tenancy.audit import Actor, AuditLog
 from lightrag.tenancy.database import ControlDatabase, new_key, note_change, now_seconds
 from lightrag.tenancy.names import check_name
 from lightrag.tenancy.tables import CounterRow, LimitRow, UsageDayRow, UsageRow, WorkspaceRow
+
+ACTIVE = "active"
+RESERVED = "reserved"
+Task = Mapping[str, Any]
+"""Who is at a workspace that is not active: `owner`, `until` (seconds since 1970), and `to` for its new name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Workspace:
     labels: Mapping[str, Any]
     created_at: int
     created_by: str
+    task: Task | None = None
 
 
 class Directory:
@@ -57,7 +63,14 @@ class Directory:
             return made
 
     async def create(
-        self, name: str, actor: Actor, *, description: str = "", labels: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        actor: Actor,
+        *,
+        description: str = "",
+        labels: Mapping[str, Any] | None = None,
+        state: str = ACTIVE,
+        task: Task | None = None,
     ) -> Workspace:
         """Return a new entry. Raises `InvalidInput`, `Conflict` where the name is taken."""
         if name:
@@ -66,7 +79,8 @@ class Directory:
             id=new_key(),
             name=name,
             description=description,
-            state="active",
+            state=state,
+            task=None if task is None else dict(task),
             version=1,
             labels=dict(labels or {}),
             created_at=now_seconds(),
@@ -86,13 +100,71 @@ class Directory:
         async with self._database.read() as session:
             return [_workspace(row) for row in await session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.name))]
 
+    async def states(self, names: Collection[str]) -> dict[str, str]:
+        """Return the states of those of these workspaces that have an entry."""
+        query = select(WorkspaceRow.name, WorkspaceRow.state).where(WorkspaceRow.name.in_(names))
+        async with self._database.read() as session:
+            return {row.name: row.state for row in (await session.execute(query)).all()}
+
+    async def unfinished(self) -> Sequence[Workspace]:
+        """Return the entries that are not active."""
+        async with self._database.read() as session:
+            return [
+                _workspace(row)
+                for row in await session.scalars(select(WorkspaceRow).where(WorkspaceRow.state != ACTIVE))
+            ]
+
+    async def withdraw(
+        self, name: str, state: str, task: Task, actor: Actor, *, may_follow: Callable[[Task], bool]
+    ) -> Workspace:
+        """Take a workspace out of use. One that is out of use is taken over where `may_follow` says so of its task.
+
+        A task with a new name (`to`) reserves it. Raises `NotFound`, `Conflict`.
+        """
+        wanted = task.get("to")
+        try:
+            async with self._database.begin() as session:
+                row = await _existing(session, name, is_locked=True)
+                if row.state != ACTIVE and not may_follow(row.task or {}):
+                    raise Conflict(f"Workspace '{name}' is being removed or renamed; try again later")
+                if wanted is not None and row.state == ACTIVE:
+                    session.add(_reservation(wanted, task, actor))
+                    await session.flush()
+                await self._set_state(session, row, state, task, actor)
+        except IntegrityError:
+            raise Conflict(f"Workspace '{wanted}' exists already") from None
+        return _workspace(row)
+
+    async def renew(self, name: str, task: Task) -> None:
+        """Note how long a task may go on."""
+        async with self._database.begin() as session:
+            await session.execute(
+                update(WorkspaceRow)
+                .where(WorkspaceRow.name.in_([name, task.get("to", name)]), WorkspaceRow.state != ACTIVE)
+                .values(task=dict(task))
+            )
+
+    async def restore(self, name: str, actor: Actor) -> Workspace:
+        """Give a workspace back to its users, and a name up that was reserved for it."""
+        async with self._database.begin() as session:
+            row = await _existing(session, name, is_locked=True)
+            await _free(session, (row.task or {}).get("to"))
+            await self._set_state(session, row, ACTIVE, None, actor)
+        return _workspace(row)
+
+    async def free(self, name: str) -> None:
+        """Give up a name that was reserved."""
+        async with self._database.begin() as session:
+            await _free(session, name)
+
     async def rename(self, name: str, new_name: str, actor: Actor) -> Workspace:
-        """Give a workspace another name. Raises `NotFound`, `Conflict`, `InvalidInput`."""
+        """Give a workspace another name and its users. Raises `NotFound`, `Conflict`, `InvalidInput`."""
         check_name(new_name)
         try:
             async with self._database.begin() as session:
-                row = await _existing(session, name)
-                row.name, row.version = new_name, row.version + 1
+                row = await _existing(session, name, is_locked=True)
+                await _free(session, new_name)
+                row.name, row.version, row.state, row.task = new_name, row.version + 1, ACTIVE, None
                 await session.flush()
                 await self._audit.add(
                     session,
@@ -107,22 +179,23 @@ class Directory:
             raise Conflict(f"Workspace '{new_name}' exists already") from None
         return _workspace(row)
 
-    async def set_state(self, name: str, state: str, actor: Actor) -> Workspace:
-        """Mark a workspace as `active` or `deleting`."""
-        async with self._database.begin() as session:
-            row = await _existing(session, name)
-            before, row.state = row.state, state
-            row.version += 1
-            await self._audit.add(
-                session,
-                actor,
-                "workspace.state",
-                name,
-                workspace_id=row.id,
-                before={"state": before},
-                after={"state": state},
-            )
-        return _workspace(row)
+    async def _set_state(
+        self, session: AsyncSession, row: WorkspaceRow, state: str, task: Task | None, actor: Actor
+    ) -> None:
+        before, row.state = row.state, state
+        row.task = None if task is None else dict(task)
+        row.version += 1
+        if state == before:
+            return
+        await self._audit.add(
+            session,
+            actor,
+            "workspace.state",
+            row.name,
+            workspace_id=row.id,
+            before={"state": before},
+            after={"state": state},
+        )
 
     async def forget(self, name: str, actor: Actor) -> None:
         """Remove a workspace with its keys, models, limits, usage and rights; the audit log stays."""
@@ -150,8 +223,27 @@ async def _by_name(session: AsyncSession, name: str) -> WorkspaceRow | None:
     return await session.scalar(select(WorkspaceRow).where(WorkspaceRow.name == name))
 
 
-async def _existing(session: AsyncSession, name: str) -> WorkspaceRow:
-    row = await _by_name(session, name)
+def _reservation(name: str, task: Task, actor: Actor) -> WorkspaceRow:
+    return WorkspaceRow(
+        id=new_key(),
+        name=name,
+        description="",
+        state=RESERVED,
+        task=dict(task),
+        version=1,
+        labels={},
+        created_at=now_seconds(),
+        created_by=actor.text[:255],
+    )
+
+
+async def _free(session: AsyncSession, name: str | None) -> None:
+    await session.execute(delete(WorkspaceRow).where(WorkspaceRow.name == name, WorkspaceRow.state == RESERVED))
+
+
+async def _existing(session: AsyncSession, name: str, *, is_locked: bool = False) -> WorkspaceRow:
+    query = select(WorkspaceRow).where(WorkspaceRow.name == name)
+    row = await session.scalar(query.with_for_update() if is_locked else query)
     if row is None:
         raise NotFound(f"There is no workspace '{name}'")
     return row
@@ -159,5 +251,13 @@ async def _existing(session: AsyncSession, name: str) -> WorkspaceRow:
 
 def _workspace(row: WorkspaceRow) -> Workspace:
     return Workspace(
-        row.id, row.name, row.description, row.state, row.version, row.labels, row.created_at, row.created_by
+        row.id,
+        row.name,
+        row.description,
+        row.state,
+        row.version,
+        row.labels,
+        row.created_at,
+        row.created_by,
+        row.task,
     )

@@ -53,7 +53,9 @@ class WorkspaceRow(Base):
     name: Mapped[str] = mapped_column(String(64), unique=True)
     description: Mapped[str] = mapped_column(Text, default="")
     state: Mapped[str] = mapped_column(String(16), default="active")
-    """active | deleting"""
+    """active | importing | renaming | deleting | reserved (for a workspace that is being renamed)"""
+    task: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
+    """Who is at it while it is not active: `owner`, `until` (seconds since 1970), and `to` for a new name."""
     version: Mapped[int] = mapped_column(BigInteger, default=0)
     """Raised with every change of its models, keys, defaults and limits; whoever keeps those compares it."""
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -9,21 +9,25 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
 from lightrag.settings import Settings
-from lightrag.storage.registry import StorageNames
+from lightrag.storage.contracts import Namespace
+from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.tenancy.contracts import Caller, calling_as
 from lightrag.tenancy.names import check_name
-from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk
+from lightrag.types import DocStatus
+from lightrag.workspaces.folder_lock import FolderLock
+from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
 from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.pool import PoolEntry, WorkspacePool
+from lightrag.workspaces.withdrawal import DELETING, IMPORTING, RENAMING, Control, Jobs, Withdrawals, out_of_use
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
     from lightrag.indexing.manifest import Manifest
-    from lightrag.model_assembly import Models
+    from lightrag.model_assembly import Bundled, Models
     from lightrag.storage.contracts import Storage
     from lightrag.tenancy.audit import Actor
     from lightrag.tenancy.control_plane import ControlPlane
@@ -37,19 +41,11 @@ OpenEngine = Callable[[Settings, str], "Awaitable[Engine]"]
 
 REMEMBERED = 2.0
 """Seconds for which it is remembered that a workspace exists; so long others may go on with one that is removed."""
+LOOK_EVERY = 1.0
+"""Seconds between two looks for what other processes have done to the workspaces that are open here."""
 _RESUMED_AT_ONCE = 2
-
-
-class Control(Protocol):
-    """The control plane, as far as there is one."""
-
-    async def plane(self) -> ControlPlane:
-        """Return it, made where there is none."""
-        ...
-
-    async def existing(self) -> ControlPlane | None:
-        """Return it where somebody has made one."""
-        ...
+_RESUME_SECONDS = 60.0
+"""After which the next workspace is gone on with, though documents of one before are still worked on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,8 +92,14 @@ class Tenants:
         self._starts_engines = starts_engines
         self._known: dict[str, float] = {}
         self._empty: asyncio.Task[Engine] | None = None
-        self._resuming: asyncio.Task[None] | None = None
-        self.pool: WorkspacePool[Engine] = WorkspacePool(self._open, settings.tenancy.max_workspaces_in_pool)
+        self._bundled: Bundled | None = None
+        self._locks: dict[str, FolderLock] = {}
+        self._tending: list[asyncio.Task[None]] = []
+        self._jobs = Jobs()
+        self.pool: WorkspacePool[Engine] = WorkspacePool(
+            self._open, settings.tenancy.max_workspaces_in_pool, closed=self._unlock
+        )
+        self._withdrawals = Withdrawals(control, self.pool, self._folders)
 
     @property
     def default(self) -> str:
@@ -109,20 +111,26 @@ class Tenants:
         engine = None
         if self._settings.tenancy.allow_default_workspace:
             engine = await self.pool.pin(self.default)
-        self._resuming = asyncio.create_task(self._resume(), name="resume-workspaces")
+        self._tending = [
+            asyncio.create_task(self._resume(), name="resume-workspaces"),
+            asyncio.create_task(self._watch(), name="watch-workspaces"),
+        ]
         return engine
 
     async def close(self) -> None:
         """Close all engines."""
-        if self._resuming is not None:
-            self._resuming.cancel()
-            await asyncio.gather(self._resuming, return_exceptions=True)
+        for task in self._tending:
+            task.cancel()
+        await asyncio.gather(*self._tending, return_exceptions=True)
+        await self._jobs.close()
         await self.pool.close()
         if self._empty is not None:
             self._empty.cancel()
             [engine] = await asyncio.gather(self._empty, return_exceptions=True)
             if not isinstance(engine, BaseException):
                 await engine.close()
+        if self._bundled is not None:
+            await self._bundled.aclose()
         await self.models.close()
 
     @contextlib.asynccontextmanager
@@ -144,14 +152,14 @@ class Tenants:
             yield engine
 
     async def exists(self, name: str) -> bool:
-        """Tell whether there is such a workspace. Raises `Conflict` for one that is being removed or renamed."""
+        """Tell whether there is such a workspace.
+
+        Raises `Conflict` for one that is being removed, renamed or imported, `InvalidInput` for a name that is none.
+        """
+        folders = self._folders(name)
         plane = await self._control.existing()
-        entry = await plane.directory.get(name) if plane is not None else None
-        if entry is not None and entry.state != "active":
-            self._known.pop(name, None)
-            raise Conflict(f"Workspace '{name}' is being removed or renamed; try again later")
-        found = entry is not None or name == self.default
-        found = found or await asyncio.to_thread(WorkspaceFolders.of(self._settings, name).hold_data)
+        entry = await self._entry(plane, name) if plane is not None else None
+        found = entry is not None or name == self.default or await asyncio.to_thread(folders.hold_data)
         if not found and plane is None:
             # It is being created, which nobody but the control plane could take back.
             found = self.pool.is_known(name)
@@ -159,22 +167,38 @@ class Tenants:
             self._remember(name)
             return True
         self._known.pop(name, None)
-        if self.pool.peek(name) is not None:
+        if self.pool.is_known(name):
             # Removed by another process.
             await self.pool.evict(name, patience=0)
         return False
+
+    async def _entry(self, plane: ControlPlane, name: str) -> Workspace | None:
+        """Return a workspace's entry, after what was cut short in it has been ended. Raises `Conflict`."""
+        entry = await plane.directory.get(name)
+        if entry is not None and entry.state != "active":
+            self._known.pop(name, None)
+            if not self._withdrawals.is_over(entry.task or {}):
+                raise out_of_use(entry)
+            await self._jobs.run(self._withdrawals.finish(entry, _server()))
+            entry = await plane.directory.get(name)
+            if entry is not None and entry.state != "active":
+                raise out_of_use(entry)
+        return entry
 
     async def create(
         self, name: str, actor: Actor, *, description: str = "", labels: Mapping[str, Any] | None = None
     ) -> Workspace:
         """Create a workspace. Raises `InvalidInput`, `Conflict` where there is one of this name."""
         check_name(name)
-        plane = await self._control.plane()
-        if await asyncio.to_thread(WorkspaceFolders.of(self._settings, name).hold_data):
-            if await plane.directory.get(name) is not None:
-                raise Conflict(f"Workspace '{name}' exists already")
+        folders, plane = self._folders(name), await self._control.plane()
+        if await self._entry(plane, name) is not None or name == self.default:
+            raise Conflict(f"Workspace '{name}' exists already")
+        if await asyncio.to_thread(folders.hold_data):
             _log.info("workspace '%s' lies in the working directory and is entered in the control plane", name)
-        return await plane.directory.create(name, actor, description=description, labels=labels)
+        made = await plane.directory.create(name, actor, description=description, labels=labels)
+        # From here on, the root workspace takes no files from the folder of this name, nor puts some there.
+        await asyncio.to_thread(folders.data.mkdir, parents=True, exist_ok=True)
+        return made
 
     async def names(self) -> list[str]:
         """Return the names of all workspaces, the root one first."""
@@ -189,7 +213,7 @@ class Tenants:
             raise NotFound(f"There is no workspace '{name}'")
         plane = await self._control.existing()
         entry = await plane.directory.get(name) if plane is not None else None
-        database, inputs = await asyncio.to_thread(WorkspaceFolders.of(self._settings, name).size)
+        database, inputs = await asyncio.to_thread(self._folders(name).size)
         was_open = self.pool.peek(name) is not None
         async with self.pool.lease(name) as engine:
             counts = await engine.status_counts()
@@ -217,26 +241,39 @@ class Tenants:
         await self._existing(name)
         if await self.exists(new_name):
             raise Conflict(f"Workspace '{new_name}' exists already")
+        old, new = self._folders(name), self._folders(new_name)
+        await asyncio.to_thread(new.check_vacant)
         await plane.directory.ensure(name, actor)
-        async with self._withdrawn(name, "renaming", actor):
-            old, new = (WorkspaceFolders.of(self._settings, each) for each in (name, new_name))
-            await asyncio.to_thread(old.move, new)
-            await plane.directory.rename(name, new_name, actor)
-        await plane.directory.set_state(new_name, "active", actor)
+
+        async def work() -> None:
+            async with self._withdrawals.withdrawn(name, RENAMING, actor, to=new_name) as step:
+                step.is_begun = True
+                await asyncio.to_thread(old.move, new)
+                await plane.directory.rename(name, new_name, actor)
+
+        self._known.pop(name, None)
+        await self._jobs.run(work())
 
     async def delete(self, name: str, actor: Actor) -> None:
         """Remove a workspace with its documents, graph, files, keys, models, usage and rights, for good."""
         self._check_removable(name)
         plane = await self._control.plane()
-        try:
-            await self._existing(name)
-        except Conflict:
-            # A removal that was cut short is taken up again.
-            _log.info("removing workspace '%s', which was begun before", name)
+        entry = await plane.directory.get(check_name(name))
+        if not await self.exists(name):
+            if entry is not None and entry.state == DELETING:
+                # A removal that was cut short has just been ended.
+                return
+            raise NotFound(f"There is no workspace '{name}'")
         await plane.directory.ensure(name, actor)
-        async with self._withdrawn(name, "deleting", actor):
-            await asyncio.to_thread(WorkspaceFolders.of(self._settings, name).remove)
-            await plane.directory.forget(name, actor)
+
+        async def work() -> None:
+            async with self._withdrawals.withdrawn(name, DELETING, actor) as step:
+                step.is_begun = True
+                await asyncio.to_thread(self._folders(name).remove)
+                await plane.directory.forget(name, actor)
+
+        self._known.pop(name, None)
+        await self._jobs.run(work())
 
     async def export(self, name: str, target: Path) -> ArchiveFacts:
         """Write a workspace into one file. Raises `Conflict` while documents are worked on."""
@@ -246,9 +283,7 @@ class Tenants:
         async with self.pool.lease(name) as engine:
             if (await engine.pipeline_status()).busy:
                 raise Conflict("Documents are being worked on; export the workspace when that is done")
-            return await engine.copy_out(
-                lambda storage: write_archive(storage, WorkspaceFolders.of(self._settings, name), target)
-            )
+            return await engine.copy_out(lambda storage: write_archive(storage, self._folders(name), target))
 
     async def import_archive(self, name: str, source: Path, actor: Actor) -> ArchiveFacts:
         """Make a new workspace from such a file. Raises `Conflict` where the name is taken, `InvalidInput`."""
@@ -257,18 +292,19 @@ class Tenants:
         check_name(name)
         if await self.exists(name):
             raise Conflict(f"Workspace '{name}' exists already; import under another name")
-        plane = await self._control.plane()
-        await plane.directory.create(name, actor)
+        folders, plane = self._folders(name), await self._control.plane()
+        await asyncio.to_thread(folders.check_vacant)
         wanted = self._settings.storage
         names = StorageNames(wanted.kv, wanted.vector, wanted.graph, wanted.doc_status)
-        try:
-            async with self._withdrawn(name, "importing", actor):
-                facts = await read_archive(source, WorkspaceFolders.of(self._settings, name), names)
-        except BaseException:
-            await asyncio.shield(plane.directory.forget(name, actor))
-            raise
-        await plane.directory.set_state(name, "active", actor)
-        return facts
+
+        async def work() -> ArchiveFacts:
+            async with self._withdrawals.withdrawn(name, IMPORTING, actor, is_new=True) as step:
+                step.is_begun = True
+                facts = await read_archive(source, folders, names)
+                await plane.directory.restore(name, actor)
+            return facts
+
+        return await self._jobs.run(work())
 
     def open_engines(self) -> list[Engine]:
         """Return the engines that are open in this process, by name."""
@@ -280,6 +316,8 @@ class Tenants:
         return self.pool.snapshot()
 
     async def _open(self, name: str) -> Engine:
+        if name:
+            await self._lock(name)
         engine = await self._make_engine(self._settings, name)
         if self._starts_engines:
             # What is done in the background is not done for whoever happened to ask first.
@@ -287,14 +325,46 @@ class Tenants:
                 await engine.start()
         return engine
 
+    async def _lock(self, name: str) -> None:
+        """Note that this process uses the workspace, so that nobody moves it away. Raises `Conflict`, `NotFound`."""
+        folders = self._folders(name)
+        lock = await asyncio.to_thread(lambda: FolderLock.take(folders.data, alone=False))
+        if lock is None:
+            raise Conflict(f"Workspace '{name}' is being removed or renamed; try again later")
+        self._locks[name] = lock
+        plane = await self._control.existing()
+        entry = await plane.directory.get(name) if plane is not None else None
+        # Only now is it certain that what the control plane says will hold.
+        if entry is not None and entry.state != "active":
+            raise out_of_use(entry)
+        is_entered = plane is None or entry is not None or name == self.default
+        if not is_entered and not await asyncio.to_thread(folders.hold_data):
+            await asyncio.to_thread(folders.vacate)
+            raise NotFound(f"There is no workspace '{name}' any more")
+
+    def _unlock(self, name: str) -> None:
+        lock = self._locks.pop(name, None)
+        if lock is not None:
+            lock.release()
+
     async def _assemble(self, settings: Settings, name: str) -> Engine:
         from lightrag.assembly import open_engine
         from lightrag.workspaces.live_models import open_live_models
 
-        async def models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
-            return await open_live_models(settings, storage, recorded, self.models)
+        bundled = self._shared()
 
-        return await open_engine(settings, name, models=models)
+        async def models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
+            return await open_live_models(settings, storage, recorded, self.models, bundled)
+
+        return await open_engine(settings, name, models=models, tokenizer=bundled.tokenizer)
+
+    def _shared(self) -> Bundled:
+        """Return what the engines of this process share."""
+        from lightrag.model_assembly import Bundled as Shared
+
+        if self._bundled is None:
+            self._bundled = Shared()
+        return self._bundled
 
     async def _nothing(self) -> Engine:
         """Return the engine that stands in for workspaces that do not exist; it cannot be written to."""
@@ -305,15 +375,13 @@ class Tenants:
     async def _open_empty(self) -> Engine:
         from lightrag.assembly import open_empty_engine
 
-        return await open_empty_engine(self._settings)
+        return await open_empty_engine(self._settings, self._shared())
 
     async def _register(self, name: str) -> None:
         """Enter a workspace that is created by its first use, where a control plane is kept at all."""
-        from lightrag.tenancy.audit import Actor as MadeActor
-
         plane = await self._control.existing()
         if plane is not None:
-            await plane.directory.ensure(name, MadeActor("server"))
+            await plane.directory.ensure(name, _server())
         self._remember(name)
 
     async def _existing(self, name: str) -> None:
@@ -327,38 +395,73 @@ class Tenants:
                 "server with another WORKSPACE"
             )
 
-    @contextlib.asynccontextmanager
-    async def _withdrawn(self, name: str, state: str, actor: Actor) -> AsyncIterator[None]:
-        """Take a workspace out of use in all processes for the length of the block; on failure it comes back."""
-        plane = await self._control.plane()
-        await plane.directory.set_state(name, state, actor)
-        self._known.pop(name, None)
-        try:
-            if not await self.pool.evict(name):
-                raise Conflict(f"Workspace '{name}' is in use; try again when its requests and jobs are done")
-            # Other processes notice within the time for which they remember that it exists.
-            await asyncio.sleep(REMEMBERED if self._settings.server.workers > 1 else 0)
-            yield
-        except BaseException:
-            with contextlib.suppress(LightRAGError):
-                await asyncio.shield(plane.directory.set_state(name, "active", actor))
-            raise
+    async def _watch(self) -> None:
+        """Close the workspaces that another process takes out of use, and note that the others are still there."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            names = [name for name in self.pool.names() if name and name != self.default]
+            try:
+                plane = await self._control.existing() if names else None
+                if plane is not None:
+                    await self._compare(names, await plane.directory.states(names))
+            except LightRAGError as error:
+                _log.debug("the control plane was not asked for the workspaces: %s", error)
+            except Exception:
+                _log.exception("the watch over the workspaces met an unforeseen error; it goes on")
+
+    async def _compare(self, names: list[str], states: Mapping[str, str]) -> None:
+        for name in names:
+            state = states.get(name)
+            if state == "active":
+                self._remember(name)
+            elif state is not None or not await asyncio.to_thread(self._folders(name).hold_data):
+                self._known.pop(name, None)
+                await self.pool.evict(name, patience=0)
 
     async def _resume(self) -> None:
-        """Open the workspaces in which documents wait, so that nothing that was accepted lies until somebody asks."""
+        """End what was cut short, and go on with documents that wait, so that nothing lies until somebody asks."""
+        try:
+            await asyncio.to_thread(remove_remains, self._settings)
+            await self._withdrawals.finish_all(_server())
+            names = [name for name in await self.names() if name != self.default]
+        except LightRAGError as error:
+            _log.warning("workspaces in which documents wait were not looked for: %s", error)
+            return
         gate = asyncio.Semaphore(_RESUMED_AT_ONCE)
 
         async def resume(name: str) -> None:
             async with gate:
                 try:
-                    if await self.exists(name):
-                        async with self.pool.lease(name) as engine:
-                            await engine.wait_until_idle()
+                    if await self._is_work_left(name):
+                        await self._work_on(name)
                 except LightRAGError as error:
                     _log.warning("workspace '%s' was not opened to go on with its documents: %s", name, error)
 
-        names = [name for name in await self.names() if name != self.default]
         await asyncio.gather(*(resume(name) for name in names))
+
+    async def _is_work_left(self, name: str) -> bool:
+        """Tell whether documents wait in a workspace that nobody has opened here. Opens its stores and no models."""
+        if self.pool.is_known(name) or not await self.exists(name):
+            return False
+        folders = self._folders(name)
+        if not await asyncio.to_thread(folders.hold_data):
+            return False
+        lock = await asyncio.to_thread(lambda: FolderLock.take(folders.data, alone=False))
+        if lock is None:
+            return False
+        try:
+            return await _has_due_documents(self._settings, name)
+        finally:
+            lock.release()
+
+    async def _work_on(self, name: str) -> None:
+        async with self.pool.lease(name) as engine:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RESUME_SECONDS):
+                    await engine.wait_until_idle()
+
+    def _folders(self, name: str) -> WorkspaceFolders:
+        return WorkspaceFolders.of(self._settings, name)
 
     def _is_remembered(self, name: str) -> bool:
         return time.monotonic() - self._known.get(name, -REMEMBERED) < REMEMBERED
@@ -367,3 +470,22 @@ class Tenants:
         if len(self._known) > 100_000:
             self._known.clear()
         self._known[name] = time.monotonic()
+
+
+def _server() -> Actor:
+    from lightrag.tenancy.audit import Actor as MadeActor
+
+    return MadeActor("server")
+
+
+async def _has_due_documents(settings: Settings, name: str) -> bool:
+    wanted = settings.storage
+    names = StorageNames(wanted.kv, wanted.vector, wanted.graph, wanted.doc_status)
+    storage = open_storage(names, settings.paths.working_dir, name)
+    await storage.open()
+    try:
+        return await storage.documents.count_due([DocStatus.PENDING, DocStatus.PROCESSING]) > 0 or bool(
+            await storage.kv(Namespace.STALE).scan(limit=1)
+        )
+    finally:
+        await storage.close()

@@ -9,9 +9,10 @@ from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, File, Path, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Path, Request, UploadFile
 from pydantic import Field
 from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from lightrag.api.dependencies import PrincipalDep, ServerDep, documented_key
 from lightrag.api.routers.access import ActorDep, ServerAdminDep
@@ -27,6 +28,7 @@ from lightrag.api.schemas.workspaces import (
 )
 from lightrag.api.workspace_choice import NO_ACCESS
 from lightrag.errors import Forbidden, StorageUnavailable
+from lightrag.tenancy.names import check_name
 from lightrag.workspaces.tenants import Tenants
 
 router = APIRouter(tags=["workspaces"], dependencies=[documented_key], responses=errors(400, 403, 404, 409, 503))
@@ -82,10 +84,11 @@ async def describe_workspace(name: Name, tenants: TenantsDep, principal: Princip
 
 @router.post("/workspaces/{name}/rename", operation_id="rename_workspace")
 async def rename_workspace(
-    name: Name, wish: RenameWish, tenants: TenantsDep, actor: ActorDep, _admin: ServerAdminDep
+    name: Name, wish: RenameWish, server: ServerDep, tenants: TenantsDep, actor: ActorDep, _admin: ServerAdminDep
 ) -> WorkspaceAnswer:
     """Give a workspace another name; rights, models and usage go with it."""
     await tenants.rename(name, wish.new_name, actor)
+    server.known_access.forget()
     return WorkspaceAnswer(message=f"Workspace '{name}' is named '{wish.new_name}'", name=wish.new_name)
 
 
@@ -107,16 +110,15 @@ async def delete_workspace(
 )
 async def export_workspace(name: Name, tenants: TenantsDep, _admin: ServerAdminDep) -> FileResponse:
     """Return documents, graph, vectors and input files in one file, without keys and usage; `-` for the root one."""
+    workspace = "" if name == ROOT else check_name(name)
     scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="lightrag-export-")
-    target = FilePath(scratch) / f"{name}.lightrag.tar.gz"
-    tasks = BackgroundTasks()
-    tasks.add_task(_remove, target)
+    target = FilePath(scratch) / f"{workspace or 'root'}.lightrag.tar.gz"
     try:
-        await tenants.export("" if name == ROOT else name, target)
+        await tenants.export(workspace, target)
     except BaseException:
         await asyncio.shield(asyncio.to_thread(_remove, target))
         raise
-    return FileResponse(target, media_type="application/gzip", filename=target.name, background=tasks)
+    return _PassingFile(target, media_type="application/gzip", filename=target.name)
 
 
 @router.post("/workspaces/{name}/import", operation_id="import_workspace", status_code=HTTPStatus.CREATED)
@@ -143,6 +145,17 @@ async def _spool(file: UploadFile, target: FilePath) -> None:
     with target.open("wb") as out:
         while piece := await file.read(1 << 20):
             await asyncio.to_thread(out.write, piece)
+
+
+class _PassingFile(FileResponse):
+    """A file that is removed once it was sent, or could not be."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await asyncio.shield(asyncio.to_thread(_remove, FilePath(self.path)))
 
 
 def _remove(path: FilePath) -> None:
