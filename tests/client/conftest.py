@@ -25,7 +25,6 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "AUTH_ACCOUNTS": f"{ADMIN}:{PASSWORD}",
         "TOKEN_SECRET": "a-secret-for-tests-only-of-some-length",
         "LOG_LEVEL": "ERROR",
-        "LIGHTRAG_EXTRACTOR": "nlp",
     }
     with running_server(folder, **environ) as (url, _):
         yield url

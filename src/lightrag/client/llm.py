@@ -209,6 +209,24 @@ class LlmCalls(Part):
         """Return how the models of the workspace are, as the calls that were made show it."""
         return Wish()
 
+    @endpoint("POST", "/llm/re_embed", unwrapped(plain))
+    def re_embed(self, model: str | None = None) -> Wish:
+        """Change the embedding model of a workspace that holds documents, in the background; returns how far that is.
+
+        `model`: `name@provider`; None takes the workspace's default. The present vectors serve until all are made.
+        """
+        return Wish(json=given(model=model))
+
+    @endpoint("GET", "/llm/re_embed", unwrapped(plain))
+    def re_embedding(self) -> Wish:
+        """Return how far the change of the embedding model is: `state`, `progress` (0 to 1), `error`."""
+        return Wish()
+
+    @endpoint("DELETE", "/llm/re_embed", unwrapped(plain))
+    def cancel_re_embedding(self) -> Wish:
+        """Give the change of the embedding model up; the present vectors stay."""
+        return Wish()
+
 
 class Llm(LlmCalls, SyncPart):
     """The models of a workspace."""

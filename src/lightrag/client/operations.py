@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Coroutine
-from functools import partial, update_wrapper
+from functools import update_wrapper
+from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
 
 from lightrag.client.requests import Address, Route, Wish, body_of
@@ -76,6 +78,14 @@ class Operation(Generic[P, T]):
         self.route = route
         self.__doc__ = plan.__doc__
 
+        def call(part: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return part._run(plan(part, *args, **kwargs))
+
+        self._method = update_wrapper(call, plan)
+        # What describes a call returns the description, the call itself its result.
+        signature = inspect.signature(plan).replace(return_annotation=inspect.Signature.empty)
+        self._method.__signature__ = signature  # type: ignore[attr-defined]
+
     @overload
     def __get__(self, part: None, owner: type) -> Self: ...
     @overload
@@ -85,10 +95,7 @@ class Operation(Generic[P, T]):
     def __get__(self, part: Any, owner: type) -> Any:
         if part is None:
             return self
-        return update_wrapper(partial(self._call, part), self.plan)
-
-    def _call(self, part: Any, *args: P.args, **kwargs: P.kwargs) -> Any:
-        return part._run(self.plan(part, *args, **kwargs))
+        return MethodType(self._method, part)
 
 
 def operation(plan: Callable[Concatenate[Any, P], Plan[T]]) -> Operation[P, T]:
