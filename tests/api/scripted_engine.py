@@ -87,6 +87,10 @@ class ScriptedEngine:
     async def start(self) -> None:
         self.started = True
 
+    async def embedding_of_data(self) -> str | None:
+        """Tell that there are no vectors."""
+        return None
+
     async def close(self) -> None:
         self.closed = True
 
