@@ -47,7 +47,7 @@ async def test_several_texts_are_waited_for_together(client: Client, workspace: 
     client = client.in_workspace(workspace)
     first = await client(lambda c: c.documents.insert_texts([ADA, "Grace Hopper found a moth."], ["a.txt", "b.txt"]))
     second = await client(lambda c: c.documents.insert_text("Alan Turing wrote on machines.", "c.txt"))
-    tracked = await client(lambda c: c.documents.wait([first.track_id, second.track_id], timeout=30))
+    tracked = await client(lambda c: c.documents.wait([first.track_id, second], timeout=30))
     assert sorted(document.file_path for document in tracked.documents) == ["a.txt", "b.txt", "c.txt"]
     assert tracked.status_summary == {"processed": 3, "failed": 0}
     assert (await client(lambda c: c.documents.clear())).status in {"success", "busy"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 from typing import Any
 
 import httpx
@@ -18,6 +19,8 @@ from lightrag.client import (
     Forbidden,
     Invalid,
     LightRAGClient,
+    LLMError,
+    NotDone,
     NotFound,
     RateLimited,
     RetryPolicy,
@@ -204,6 +207,17 @@ async def test_each_status_has_its_error(
     assert (caught.value.status, caught.value.request_id) == (status, "4f2a")
     if isinstance(caught.value, RateLimited):
         assert caught.value.retry_after == 90
+
+
+def test_errors_travel_between_processes() -> None:
+    for error in (
+        LLMError(102, "no model", status=200),
+        RateLimited("slow down", retry_after=2.0),
+        NotDone("later", [1]),
+        AnswerBroken("cut", "text"),
+    ):
+        same = pickle.loads(pickle.dumps(error))
+        assert (type(same), str(same), vars(same)) == (type(error), str(error), vars(error))
 
 
 async def test_what_is_wrong_with_which_field_is_told(connect: Connect, scripted: ScriptedServer) -> None:

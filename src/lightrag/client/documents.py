@@ -34,6 +34,8 @@ Status = Literal["pending", "parsing", "analyzing", "processing", "preprocessed"
 Tags = Mapping[str, Any]
 Chunking = Mapping[str, Any]
 """How to cut: `{"strategy": …, "params": {…}}`."""
+Awaited = str | Inserted | Started | FolderUpload | Iterable[str | Inserted | Started]
+"""A track id, or what has one; or several of them."""
 
 _FIRST_LOOK, _LATEST_LOOK = 0.1, 2.0
 """Seconds between two looks at documents that are waited for, at first and after a while."""
@@ -162,10 +164,8 @@ class DocumentCalls(Part):
         return FolderUpload(uploaded, refused, unsupported)
 
     @operation
-    def wait(
-        self, what: str | Inserted | Started | FolderUpload | Iterable[str], *, timeout: float | None = None
-    ) -> Plan[Tracked]:
-        """Wait until documents are done: those of a track id, of what an insertion or scan returned, or of several.
+    def wait(self, what: Awaited, *, timeout: float | None = None) -> Plan[Tracked]:
+        """Wait until documents are done: of a track id, of what an insertion, scan or retry returned, or of several.
 
         `timeout`: seconds; None waits as long as it takes. Failed documents do not raise, see `failed` of the result.
         Raises `NotDone` when the time is over, `NotFound` for an unknown track id.
@@ -207,7 +207,8 @@ class DocumentCalls(Part):
                 is_done = False
         elif track_id.startswith("retry_"):
             # Documents keep the track id of their insertion, so that this one has none of its own.
-            is_done = not (yield from DocumentCalls.pipeline_status.plan(self)).busy
+            counts = yield from DocumentCalls.count.plan(self)
+            is_done = counts.get("all") == counts.get("processed", 0) + counts.get("failed", 0)
         elif not tracked.documents:
             raise NotFound(f"There are no documents with the track id '{track_id}' in this workspace")
         return tracked, is_done
@@ -317,13 +318,13 @@ def _files_in(root: Path, pattern: str) -> list[Path]:
     return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(root).parts))
 
 
-def _track_ids(what: str | Inserted | Started | FolderUpload | Iterable[str]) -> list[str]:
+def _track_ids(what: Awaited) -> list[str]:
     if isinstance(what, FolderUpload):
         return [*what.track_ids]
-    if isinstance(what, Inserted | Started | str):
-        what = [what if isinstance(what, str) else what.track_id]
+    items = [what] if isinstance(what, Inserted | Started | str) else what
+    track_ids = (item if isinstance(item, str) else item.track_id for item in items)
     # Where nothing was new there is no track id, and nothing to wait for.
-    return [track_id for track_id in dict.fromkeys(what) if track_id]
+    return [track_id for track_id in dict.fromkeys(track_ids) if track_id]
 
 
 def _not_done(timeout: float | None, found: Mapping[str, Sequence[Document]]) -> NotDone:

@@ -21,6 +21,10 @@ class ClientError(Exception):
         """The answer's JSON, or its text where it is none."""
         self.request_id = request_id
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Workers in other processes send their errors back, whose arguments are not those of the base class.
+        return _restored, (type(self), self.args, self.__dict__)
+
 
 class Unauthorized(ClientError):
     """401: no credentials, or wrong or expired ones."""
@@ -112,3 +116,10 @@ class LLMError(ClientError):
         super().__init__(message, **about)
         self.code = code
         self.message = message
+
+
+def _restored(kind: type[ClientError], args: tuple[Any, ...], state: dict[str, Any]) -> ClientError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -55,8 +55,8 @@ class Wish:
 
     path: Mapping[str, str] = dataclasses.field(default_factory=dict)
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    json: Any = None
-    form: Mapping[str, str] | None = None
+    json: Any = dataclasses.field(default=None, repr=False)
+    form: Mapping[str, str] | None = dataclasses.field(default=None, repr=False)
     upload: UploadBody | None = None
     accept: str = JSON_TYPE
     handling: Handling = "read"

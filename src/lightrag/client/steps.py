@@ -49,9 +49,9 @@ class Outgoing:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = dataclasses.field(repr=False)
     params: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    content: bytes | None = None
+    content: bytes | None = dataclasses.field(default=None, repr=False)
     upload: UploadBody | None = None
     handling: Handling = "read"
     """What is to be done with a successful answer: read it, save it under `target`, leave it open."""
