@@ -51,7 +51,9 @@ def configure_logging(settings: Settings) -> None:
         logging.getLogger(name).propagate = True
     # Requests are logged by our own middleware; libraries tell of every connection at INFO.
     logging.getLogger("uvicorn.access").disabled = True
-    for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio"):
+    # The database drivers would log every statement with its values, hashes of passwords among them.
+    chatty = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio", "aiosqlite", "sqlalchemy", "alembic")
+    for name in ("uvicorn", "uvicorn.error", *chatty):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
