@@ -16,7 +16,8 @@ from llmservice.service import ModelService
 from llmservice.tools import Call, CallSplitter, read_call
 
 Piece = list[Any]
-"""As it travels: [text], or [text, finish reason, prompt tokens, completion tokens, log probabilities]."""
+"""As it travels: [text], or [text, finish reason, prompt tokens, completion tokens, log probabilities], the latter
+followed by [reasoning, parts of calls] where there are any."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ class Delta:
     """What a choice has more to say after a piece."""
 
     text: str = ""
+    reasoning: str = ""
+    parts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    """Parts of calls that the engine has read, in OpenAI's form."""
     logprobs: list[Any] = dataclasses.field(default_factory=list)
     calls: list[Call] = dataclasses.field(default_factory=list)
     finish: str | None = None
@@ -72,18 +76,24 @@ class Speaker:
         self._functions = functions
         self._forced: list[str] | None = [] if is_forced else None
         self._splitter = CallSplitter(functions) if functions and not is_forced else None
+        self._engine_calls = False
 
     def feed(self, piece: Piece) -> Delta:
         """Take the next piece."""
         delta = Delta(piece[0])
         if len(piece) > 1:
-            _, delta.finish, prompt, completion, logprobs = piece
+            _, delta.finish, prompt, completion, logprobs, *more = piece
             delta.counts = (prompt, completion)
             delta.logprobs = logprobs or []
+            if more:
+                delta.reasoning, delta.parts = more
+                self._engine_calls |= bool(delta.parts)
         if self._forced is not None:
             self._force(delta, self._forced)
         elif self._splitter is not None:
             self._split(delta, self._splitter)
+        if delta.finish == "stop" and self._engine_calls:
+            delta.finish = "tool_calls"
         return delta
 
     def _force(self, delta: Delta, held: list[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from llmservice.cache import ResponseCache
 from llmservice.config import Settings
 from llmservice.errors import InvalidRequest, ModelNotFound, TierUnavailable
+from llmservice.openai_tokens import OpenAiTokens
 from llmservice.runner import TierRunner
 from llmservice.tiers import ModelKind, Tier, UnknownModel, tier_of
 from llmservice.workers.link import WORKER_COMMAND
@@ -22,6 +23,7 @@ class ModelService:
     def __init__(self, settings: Settings, worker_command: Sequence[str] = WORKER_COMMAND) -> None:
         self.settings = settings
         self.cache = ResponseCache(settings.cache)
+        self.openai_tokens = OpenAiTokens()
         self.runners = {tier: TierRunner(tier, one, worker_command) for tier, one in settings.tiers.items()}
         self.started = int(time.time())
         self.draining = False

@@ -61,6 +61,18 @@ def read_call(text: str, names: frozenset[str]) -> Call | None:
     return Call(value["name"], json.dumps(arguments, ensure_ascii=False))
 
 
+def joined(parts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return whole calls out of the parts of a stream: each has its call's index, and more of name or arguments."""
+    calls: dict[int, dict[str, Any]] = {}
+    for part in parts:
+        fresh = {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+        call = calls.setdefault(part["index"], fresh)
+        call["id"] = part.get("id") or call["id"]
+        for field, more in (part.get("function") or {}).items():
+            call["function"][field] = call["function"].get(field, "") + (more or "")
+    return [calls[index] for index in sorted(calls)]
+
+
 class CallSplitter:
     """Splits text, as it comes, into what is said and what is called; text is held back only within a call."""
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import gzip
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 
 import httpx
+import tiktoken
+
+from llmservice.openai_tokens import TABLE
 
 FAKE_WORKERS = """
 import sys
@@ -22,6 +28,18 @@ server.serve = lambda settings: serve(settings, fake)
 main.main()
 """
 WAIT = 20.0
+
+
+def cl100k() -> tiktoken.Encoding:
+    """Return OpenAI's encoding as tiktoken has it, out of the table in the package instead of the network."""
+    table = gzip.decompress((resources.files("llmservice") / "data" / TABLE).read_bytes())
+    ranks = {base64.b64decode(token): int(rank) for token, rank in map(bytes.split, table.splitlines())}
+    pattern = (
+        r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+"
+    )
+    return tiktoken.Encoding(
+        "cl100k_base", pat_str=pattern, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": 100257}
+    )
 
 
 class Front:

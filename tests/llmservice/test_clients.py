@@ -10,11 +10,12 @@ from pathlib import Path
 import cohere
 import openai
 import pytest
+import tiktoken
 from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
 
 from llmservice.testing.tiny_llama import make_tiny_llama
 
-from .front import Front, running
+from .front import Front, cl100k, running
 
 HELLO = [{"role": "user", "content": "Hello!"}]
 
@@ -114,12 +115,18 @@ def test_openai_errors_have_their_classes(client: openai.OpenAI) -> None:
     assert caught.value.code == "context_length_exceeded"
 
 
-def test_langchain(real: Front) -> None:
+def test_langchain(real: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    # LangChain sends token ids, with a table that tiktoken would download.
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda name: cl100k())
     where = {"base_url": f"{real.url}/v1", "api_key": "not-needed"}
     assert isinstance(ChatOpenAI(model="medium", **where).invoke("Hello").content, str)  # type: ignore[arg-type]
     assert isinstance(OpenAI(model="medium", **where).invoke("What is the meaning of life?"), str)  # type: ignore[arg-type]
-    embeddings = OpenAIEmbeddings(model="embedding", check_embedding_ctx_length=False, **where)  # type: ignore[arg-type]
-    assert len(embeddings.embed_query("Your text")) == 384
+    vectors = [
+        OpenAIEmbeddings(model="embedding", check_embedding_ctx_length=by_text, **where).embed_query("Your text")  # type: ignore[arg-type]
+        for by_text in (True, False)
+    ]
+    assert len(vectors[0]) == 384
+    assert vectors[0] == pytest.approx(vectors[1], abs=1e-6)
 
 
 def test_cohere_reranks(front: Front) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import hashlib
 import json
 import math
 import struct
+from importlib import resources
 from typing import Any
 
 import pytest
 
-from .front import Front
+from llmservice.openai_tokens import TABLE
+
+from .front import Front, cl100k
 
 
 def events(text: str) -> list[Any]:
@@ -99,6 +104,22 @@ def test_a_call_that_the_model_writes_is_read(front: Front) -> None:
     assert "tool_calls" not in front.chat("call other", tools=tools).json()["choices"][0]["message"]
 
 
+def test_what_the_engine_has_read_of_thoughts_and_calls_is_passed_on(front: Front) -> None:
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    choice = front.chat("parts weather", tools=tools).json()["choices"][0]
+    function = {"name": "weather", "arguments": '{"a": 1}'}
+    call = {"id": "c1", "type": "function", "function": function}
+    thought = {"reasoning_content": "I should call."}
+    assert choice["message"] == {"role": "assistant", "content": None, **thought, "tool_calls": [call]}
+    assert choice["finish_reason"] == "tool_calls"
+    chunks = events(front.chat("parts weather", tools=tools, stream=True).text)
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    assert thought in deltas
+    parts = [part["function"]["arguments"] for delta in deltas for part in delta.get("tool_calls", [])]
+    assert parts == ['{"a"', ": 1}"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
 def test_structured_output_is_json(front: Front) -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
@@ -114,6 +135,21 @@ def test_embeddings_as_floats_and_base64_agree(front: Front) -> None:
     assert list(struct.unpack("<8f", base64.b64decode(packed["data"][1]["embedding"]))) == vector
     assert math.isclose(sum(x * x for x in vector), 1, rel_tol=1e-5)
     assert floats["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+
+
+@pytest.mark.parametrize("text", ["Your text here", "naïve café — 漢字 🙂", "<|endoftext|>"])
+def test_token_ids_stand_for_their_text(front: Front, text: str) -> None:
+    ids = cl100k().encode(text, allowed_special="all")
+    wanted = front.post("/v1/embeddings", model="embedding", input=text).json()["data"]
+    assert front.post("/v1/embeddings", model="embedding", input=ids).json()["data"] == wanted
+    two = front.post("/v1/embeddings", model="embedding", input=[[1, 2, 3], ids]).json()["data"]
+    assert two[1]["embedding"] == wanted[0]["embedding"]
+
+
+def test_the_table_of_token_ids_is_the_published_one() -> None:
+    table = gzip.decompress((resources.files("llmservice") / "data" / TABLE).read_bytes())
+    expected = "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"
+    assert hashlib.sha256(table).hexdigest() == expected
 
 
 def test_fewer_dimensions_are_the_first_ones_at_unit_length(front: Front) -> None:

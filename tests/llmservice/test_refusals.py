@@ -70,7 +70,7 @@ def test_what_the_model_refuses_or_fails_at(front: Front) -> None:
     assert front.chat("fail").status_code == 503
 
 
-@pytest.mark.parametrize("value", ["", [], [""], 5, None, [["a"]], [1, 2]])
+@pytest.mark.parametrize("value", ["", [], [""], 5, None, [["a"]], [[]], [1, "a"], [-1], [100256], [[5], [10**9]]])
 def test_input_that_cannot_be_embedded(front: Front, value: object) -> None:
     assert error(front, "/v1/embeddings", model="embedding", input=value)[0] == 400
 

@@ -44,5 +44,5 @@ async def test_documents_and_questions_go_through_the_service(front: Front, tmp_
 
 
 def test_a_service_that_does_not_run_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="LLM_BINDING_HOST.*start `llmservice` first"):
+    with pytest.raises(ConfigurationError, match=r"LLM_BINDING_HOST.*start `llmservice` first"):
         load_settings([], {"LLM_BINDING": "openai", "LLM_BINDING_HOST": f"llmservice:{tmp_path}"}, tmp_path)

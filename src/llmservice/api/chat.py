@@ -22,6 +22,7 @@ from llmservice.errors import ServiceError
 from llmservice.generation import Delta, Job, Piece, Speaker, Usage, cache_state, collect, make_jobs, stream
 from llmservice.runner import TierRunner
 from llmservice.service import ModelService
+from llmservice.tools import joined
 
 router = APIRouter()
 
@@ -138,12 +139,17 @@ class ChatWriter:
 
     def _chunks(self, index: int, delta: Delta) -> bytes:
         out = b""
+        if delta.reasoning:
+            out = self._event(index, {"reasoning_content": delta.reasoning}, None)
+        if delta.parts:
+            out += self._event(index, {"tool_calls": delta.parts}, None)
+            self._called[index] = max(self._called[index], *(part["index"] + 1 for part in delta.parts))
         if delta.text:
             if delta.logprobs and self._with_logprobs:
-                out = self._event(index, {"content": delta.text}, None, delta.logprobs)
+                out += self._event(index, {"content": delta.text}, None, delta.logprobs)
             else:
                 # What is sent for every token is put together by hand: it is most of what the front process does.
-                out = self._heads[index] + orjson.dumps(delta.text) + b'},"finish_reason":null}]}\n\n'
+                out += self._heads[index] + orjson.dumps(delta.text) + b'},"finish_reason":null}]}\n\n'
         for call in delta.calls:
             out += self._event(index, {"tool_calls": [call.as_json(self._called[index])]}, None)
             self._called[index] += 1
@@ -176,9 +182,13 @@ class ChatWriter:
 
     def _choice(self, index: int, pieces: list[Piece]) -> dict[str, Any]:
         deltas = [self._speakers[index].feed(piece) for piece in pieces]
-        calls = [call.as_json() for delta in deltas for call in delta.calls]
+        calls = joined([part for delta in deltas for part in delta.parts])
+        calls += [call.as_json() for delta in deltas for call in delta.calls]
         text = "".join(delta.text for delta in deltas)
         message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+        reasoning = "".join(delta.reasoning for delta in deltas)
+        if reasoning:
+            message["reasoning_content"] = reasoning
         if calls:
             message["tool_calls"] = calls
         finish = next((delta.finish for delta in reversed(deltas) if delta.finish), None)

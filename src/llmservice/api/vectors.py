@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import base64
 import struct
 import sys
@@ -34,7 +35,7 @@ async def embeddings(body: EmbeddingBody, request: Request) -> Response:
     """Generate embeddings, dense, sparse or ColBERT's, where the model has them."""
     service = get_service(request)
     runner = service.runner(body.model, "embedding")
-    parameters = _parameters(body, runner.settings, service.settings.server.max_inputs)
+    parameters = await _parameters(body, runner.settings, service)
     vectors, state = await unless_gone(request, _embed(service, runner, parameters))
     tokens = sum(row["tokens"] for row in vectors.rows)
     get_watch(request).tokens.labels(runner.tier, "prompt").inc(tokens)
@@ -58,24 +59,28 @@ async def tokenize(body: TokenizeBody, request: Request) -> Response:
     return json_response({"tokens": tokens, "count": len(tokens), "max_model_len": limit, "model": body.model})
 
 
-def _parameters(body: EmbeddingBody, tier: TierSettings, most: int) -> dict[str, Any]:
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    if len(texts) > most:
-        raise InvalidRequest(
-            f"input has {len(texts)} texts and may have {most}; send them in several requests", "input"
-        )
-    if not all(isinstance(text, str) for text in texts):
-        raise InvalidRequest(
-            "input holds token ids, which mean something else to every model; send text "
-            "(in LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
-            "input",
-        )
+async def _parameters(body: EmbeddingBody, tier: TierSettings, service: ModelService) -> dict[str, Any]:
+    texts = await _texts(body, service)
     kind = body.embedding_type or "dense"
     if body.dimensions is not None and kind != "dense":
         raise InvalidRequest(f"dimensions applies to dense vectors and not to {kind} ones; leave it out", "dimensions")
     kinds = sorted({kind, "sparse"} if body.return_sparse else {kind})
     dimensions = (body.dimensions or tier.embedding_dimension) if kind == "dense" else None
     return {"texts": texts, "kinds": kinds, "dimensions": dimensions, "truncate": bool(body.truncate)}
+
+
+async def _texts(body: EmbeddingBody, service: ModelService) -> list[str]:
+    """Return the texts of a request, which may have come as token ids."""
+    given = body.input
+    inputs: list[Any] = [given] if isinstance(given, str) or isinstance(given[0], int) else given
+    most = service.settings.server.max_inputs
+    if len(inputs) > most:
+        raise InvalidRequest(
+            f"input has {len(inputs)} texts and may have {most}; send them in several requests", "input"
+        )
+    if isinstance(inputs[0], str):
+        return inputs
+    return await asyncio.to_thread(service.openai_tokens.texts, inputs)
 
 
 async def _embed(service: ModelService, runner: TierRunner, parameters: dict[str, Any]) -> tuple[Vectors, str]:

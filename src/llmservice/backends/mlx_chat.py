@@ -24,6 +24,7 @@ from llmservice.backends.files import default_context, fingerprint, read_json, r
 from llmservice.backends.json_schemas import guided
 from llmservice.backends.mlx_engine import MlxEngine, Step, Task
 from llmservice.backends.mlx_sampling import GrammarMask, make_processors, make_sampler
+from llmservice.backends.mlx_tools import ToolText
 from llmservice.backends.stop_text import StopText
 from llmservice.errors import ContextOverflow, InvalidRequest, ModelLoadError
 from llmservice.model_manager import BaseModelWrapper
@@ -68,7 +69,7 @@ class MlxModel(BaseModelWrapper):
         async with self._slots:
             steps: asyncio.Queue[Step | Exception] = asyncio.Queue()
             number = self._engine.add(self._task(request, prompt, grammar, steps))
-            writer = _Writer(self._tokenizer, self._special, request.sampling.stop, prompt)
+            writer = _Writer(self._tokenizer, self._special, request.sampling.stop, prompt, self._calls(request))
             try:
                 while not writer.finished:
                     step = await steps.get()
@@ -78,6 +79,12 @@ class MlxModel(BaseModelWrapper):
                         yield piece
             finally:
                 self._engine.remove(number)
+
+    def _calls(self, request: ChatRequest | CompletionRequest) -> ToolText | None:
+        """Return what reads calls out of an answer, where it may have some and the model's syntax is known."""
+        if isinstance(request, CompletionRequest) or not request.tools or request.json_schema is not None:
+            return None
+        return ToolText(self._tokenizer, request.tools) if self._tokenizer.has_tool_calling else None
 
     async def tokenize(self, text: str) -> list[int]:
         """Return token ids, without special tokens."""
@@ -158,8 +165,9 @@ class _Words:
     there.
     """
 
-    def __init__(self, tokenizer: Any, context: Sequence[int]) -> None:
+    def __init__(self, tokenizer: Any, context: Sequence[int], *, with_special: bool) -> None:
         self._tokenizer = tokenizer
+        self._skip_special = not with_special
         self._tokens = list(context)
         self._shown = len(self._tokens)
 
@@ -183,7 +191,7 @@ class _Words:
         return self._decode(self._tokens)[len(before) :]
 
     def _decode(self, tokens: Sequence[int]) -> str:
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=self._skip_special))
 
     def _settle(self) -> None:
         self._tokens = self._tokens[-_CONTEXT_TOKENS:]
@@ -191,12 +199,23 @@ class _Words:
 
 
 class _Writer:
-    """Makes pieces of tokens: text, stop sequences, counts."""
+    """Makes pieces of tokens: text, stop sequences, calls, counts."""
 
-    def __init__(self, tokenizer: Any, special: frozenset[int], stops: Sequence[str], prompt: Sequence[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        special: frozenset[int],
+        stops: Sequence[str],
+        prompt: Sequence[int],
+        calls: ToolText | None,
+    ) -> None:
         self._tokenizer = tokenizer
-        self._words = _Words(tokenizer, prompt[-_CONTEXT_TOKENS:])
-        self._special = special
+        # The marks around a call are special tokens with some models, and part of what is read.
+        marks = frozenset((*tokenizer.tool_call_start_tokens, *tokenizer.tool_call_end_tokens) if calls else ())
+        self._words = _Words(tokenizer, prompt[-_CONTEXT_TOKENS:], with_special=bool(marks & special))
+        self._special = special - marks
+        self._calls = calls
+        self._has_called = False
         self._stop = StopText(stops)
         self._prompt_tokens = len(prompt)
         self._count = 0
@@ -217,12 +236,26 @@ class _Writer:
         self.finished = stopped or step.finish is not None
         pieces = []
         logprobs = () if ended else self._logprobs(step)
-        if shown or logprobs:
-            pieces.append(Piece(shown, logprobs))
+        shown, calls = self._called(shown)
+        if shown or logprobs or calls:
+            pieces.append(Piece(shown, logprobs, tool_calls=calls))
         if self.finished:
             reason: FinishReason = "length" if step.finish == "length" and not stopped else "stop"
+            if reason == "stop" and self._has_called:
+                reason = "tool_calls"
             pieces.append(Piece(finish_reason=reason, prompt_tokens=self._prompt_tokens, completion_tokens=self._count))
         return pieces
+
+    def _called(self, text: str) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+        """Return what of a text is said and what is called."""
+        if self._calls is None:
+            return text, ()
+        said, calls = self._calls.feed(text)
+        if self.finished:
+            more_said, more_calls = self._calls.rest()
+            said, calls = said + more_said, calls + more_calls
+        self._has_called |= bool(calls)
+        return said, calls
 
     def _logprobs(self, step: Step) -> tuple[TokenLogprob, ...]:
         if step.logprob is None:

@@ -11,6 +11,7 @@ says what to do, in words separated by blanks:
     bad           claim that a parameter cannot be used
     fail          fail for a reason of its own
     call NAME     write a tool call
+    parts NAME    think, and make a call that the engine itself has read, in two parts
     seed          write the seed and the temperature
 
 Anything else is written back word by word. A JSON schema is answered with the least that it admits.
@@ -103,6 +104,8 @@ def load_fake(kind: ModelKind, source: ModelSource, engine: str) -> Backend:
 
 
 async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -> AsyncGenerator[Piece, None]:
+    for piece in _parts(text.split()):
+        yield piece
     match text.split():
         case ["say", count, *slow]:
             words, pause, dies = [f"w{number}" for number in range(int(count))], float(slow[0]) if slow else 0.0, None
@@ -121,6 +124,8 @@ async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -
             raise RuntimeError("the model broke down")
         case ["call", name]:
             words, pause, dies = [f'<tool_call>{{"name": "{name}", "arguments": {{"a": 1}}}}</tool_call>'], 0.0, None
+        case ["parts", _]:
+            words, pause, dies = [], 0.0, None
         case ["seed"]:
             words, pause, dies = [f"{sampling.seed} {sampling.temperature}"], 0.0, None
         case _:
@@ -137,6 +142,15 @@ async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -
         yield Piece(spoken, logprobs if sampling.logprobs is not None else ())
     finish = "length" if len(words) == sampling.max_tokens else "stop"
     yield Piece(finish_reason=finish, prompt_tokens=len(text.split()), completion_tokens=len(words))  # type: ignore[arg-type]
+
+
+def _parts(words: Sequence[str]) -> Sequence[Piece]:
+    match words:
+        case ["parts", name]:
+            first = {"index": 0, "id": "c1", "type": "function", "function": {"name": name, "arguments": '{"a"'}}
+            calls = (first, {"index": 0, "function": {"arguments": ": 1}"}})
+            return [Piece(reasoning="I should call."), *(Piece(tool_calls=(call,)) for call in calls)]
+    return ()
 
 
 def _die_once(mark: Path) -> None:

@@ -36,6 +36,9 @@ class LlamaShape:
     kv_heads: int = 2
     inner: int = 128
     context: int = 4096
+    phrases: tuple[str, ...] = ()
+    """Texts that are one token each, so that a bias on it makes the model write the text."""
+    chat_template: str = CHAT_TEMPLATE
 
     @property
     def head_width(self) -> int:
@@ -57,6 +60,7 @@ def make_tiny_llama(folder: Path, shape: LlamaShape | None = None, seed: int = 0
     made = TinyLlama(folder / "tiny-llama.gguf", folder / "tiny-llama")
     made.directory.mkdir(parents=True, exist_ok=True)
     tokenizer = _train_tokenizer(shape.vocabulary)
+    tokenizer.add_tokens(list(shape.phrases))
     shape = dataclasses.replace(shape, vocabulary=tokenizer.get_vocab_size())
     weights = _random_weights(shape, seed)
     _write_directory(made.directory, shape, weights, tokenizer)
@@ -138,7 +142,7 @@ def _write_directory(folder: Path, shape: LlamaShape, weights: Weights, tokenize
         "bos_token": SPECIAL[0],
         "eos_token": SPECIAL[2],
         "pad_token": SPECIAL[0],
-        "chat_template": CHAT_TEMPLATE,
+        "chat_template": shape.chat_template,
         "model_max_length": shape.context,
         "clean_up_tokenization_spaces": False,
     }
@@ -161,7 +165,7 @@ def _write_gguf(path: Path, shape: LlamaShape, weights: Weights, tokenizer: Any)
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_vocab_size(shape.vocabulary)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
-    _add_tokenizer(writer, tokenizer)
+    _add_tokenizer(writer, tokenizer, shape)
     for name, value in _gguf_tensors(shape, weights).items():
         writer.add_tensor(name, value)
     writer.write_header_to_file()
@@ -170,11 +174,12 @@ def _write_gguf(path: Path, shape: LlamaShape, weights: Weights, tokenizer: Any)
     writer.close()
 
 
-def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
+def _add_tokenizer(writer: Any, tokenizer: Any, shape: LlamaShape) -> None:
     import gguf
 
     tokens = [tokenizer.id_to_token(number) for number in range(tokenizer.get_vocab_size())]
-    kinds = [gguf.TokenType.CONTROL if token in SPECIAL else gguf.TokenType.NORMAL for token in tokens]
+    kind = dict.fromkeys(SPECIAL, gguf.TokenType.CONTROL) | dict.fromkeys(shape.phrases, gguf.TokenType.USER_DEFINED)
+    kinds = [kind.get(token, gguf.TokenType.NORMAL) for token in tokens]
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -184,7 +189,7 @@ def _add_tokenizer(writer: Any, tokenizer: Any) -> None:
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    writer.add_chat_template(shape.chat_template)
 
 
 def _gguf_tensors(shape: LlamaShape, weights: Weights) -> Weights:

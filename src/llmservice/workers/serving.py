@@ -178,9 +178,10 @@ def _sampling(values: dict[str, Any]) -> Sampling:
 
 def _packed(piece: Piece) -> list[Any]:
     logprobs = [[token.token, token.logprob, token.top] for token in piece.logprobs]
-    if piece.finish_reason is None:
-        return [piece.text, None, 0, 0, logprobs] if logprobs else [piece.text]
-    return [piece.text, piece.finish_reason, piece.prompt_tokens, piece.completion_tokens, logprobs]
+    if piece.finish_reason is None and not (logprobs or piece.reasoning or piece.tool_calls):
+        return [piece.text]
+    packed = [piece.text, piece.finish_reason, piece.prompt_tokens, piece.completion_tokens, logprobs]
+    return [*packed, piece.reasoning, piece.tool_calls] if piece.reasoning or piece.tool_calls else packed
 
 
 def _vectors(embedded: list[Embedded], dimensions: int | None) -> tuple[list[dict[str, Any]], bytes]:
