@@ -32,7 +32,10 @@ _MICRO = 1_000_000
 
 def body_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return how the OpenAPI document describes a body that the route reads itself."""
-    return {"requestBody": {"content": {"application/json": {"schema": model.model_json_schema()}}, "required": True}}
+    schema = model.model_json_schema()
+    told = {name: field["examples"][0] for name, field in schema.get("properties", {}).items() if "examples" in field}
+    schema.setdefault("examples", [told])
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}, "required": True}}
 
 
 @router.get("/factories", operation_id="llm_factories", response_model=Envelope)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
 from starlette.responses import PlainTextResponse, Response
 
 from lightrag.api.auth_principal import Principal
@@ -18,7 +19,7 @@ from lightrag.api.routers.access import ActorDep, PlaneDep, ServerAdminDep
 from lightrag.api.routers.llm import body_of
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.llm import Envelope
-from lightrag.api.schemas.usage import LimitWish, ReEmbedWish
+from lightrag.api.schemas.usage import LIMITS_EXAMPLE, LimitWish, ReEmbedWish
 from lightrag.errors import Forbidden, InvalidInput
 from lightrag.tenancy.contracts import ModelType
 
@@ -43,6 +44,7 @@ tokens = APIRouter(
 _MICRO = 1_000_000
 MOST_ENTRIES = 1000
 
+LimitStates = Annotated[dict[str, Any], Field(examples=[LIMITS_EXAMPLE])]
 TokenId = Annotated[str, Path(min_length=1, max_length=64, examples=["0f3a"])]
 
 
@@ -191,7 +193,7 @@ async def cancel_re_embedding(desk: DeskDep, engine: EngineDep) -> Response:
 
 
 @tokens.get("/tokens/{token_id}/limits", operation_id="get_token_limits")
-async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdminDep) -> dict[str, Any]:
+async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdminDep) -> LimitStates:
     """Return the limits of a token with what is used of them."""
     from lightrag.tenancy.limits import Subject
 
@@ -201,7 +203,7 @@ async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdmi
 @tokens.put("/tokens/{token_id}/limits", operation_id="set_token_limits", openapi_extra=body_of(LimitWish))
 async def put_token_limits(
     token_id: TokenId, request: Request, plane: PlaneDep, actor: ActorDep, admin: ServerAdminDep
-) -> dict[str, Any]:
+) -> LimitStates:
     """Set limits of a token. They hold over all its workspaces, beside those of each."""
     from lightrag.tenancy.limits import Subject
     from lightrag.tenancy.limits_admin import LimitAdmin

@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 class Envelope(BaseModel):
     """Every answer: `code`/`message` and `retcode`/`retmsg` say the same, 0 and `success` where all went well."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"retcode": 0, "retmsg": "success", "data": True}})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"retcode": 0, "retmsg": "success", "code": 0, "message": "success", "data": True}]
+        }
+    )
 
     retcode: int
     retmsg: str
@@ -52,8 +56,8 @@ class NewModel(Key):
 class ModelName(BaseModel):
     """A model of the workspace."""
 
-    llm_factory: str
-    llm_name: str
+    llm_factory: str = Field(examples=["OpenAI"])
+    llm_name: str = Field(examples=["gpt-4"])
     model_type: str | None = None
     credential: str | None = None
     force: bool | None = Field(None, description="true: also where defaults name it")
@@ -62,8 +66,8 @@ class ModelName(BaseModel):
 class Switch(BaseModel):
     """A model to be switched on or off."""
 
-    llm_factory: str
-    llm_name: str
+    llm_factory: str = Field(examples=["OpenAI"])
+    llm_name: str = Field(examples=["gpt-4"])
     model_type: str | None = None
     status: str | None = Field(None, description="1 for on, 0 for off; absent: on", examples=["1"])
 
@@ -71,11 +75,11 @@ class Switch(BaseModel):
 class Factory(BaseModel):
     """A provider of the workspace."""
 
-    llm_factory: str
+    llm_factory: str = Field(examples=["OpenAI"])
     force: bool | None = Field(None, description="true: also where defaults name its models")
 
 
 class Defaults(BaseModel):
     """Models by slot: `name@provider`, or a list of which the others stand in for the first; null for none."""
 
-    model_config = ConfigDict(extra="allow", json_schema_extra={"example": {"chat": "gpt-4@OpenAI", "answer": None}})
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"chat": "gpt-4@OpenAI", "answer": None}]})

@@ -13,6 +13,11 @@ Amount = Annotated[int | None, Field(ge=0, description="null for no limit")]
 Dollars = Annotated[float | None, Field(ge=0, description="US dollars; null for no limit")]
 
 
+LIMITS_EXAMPLE: JsonDict = {
+    "tokens_per_day": {"limit": 500000, "used": 1200, "reserved": 0, "resets_at": "2026-02-01T00:00:00+00:00"}
+}
+
+
 class LimitWish(BaseModel):
     """Limits to be set; what is not named stays as it is, null removes a limit."""
 
@@ -33,9 +38,9 @@ class LimitWish(BaseModel):
 class ReEmbedWish(BaseModel):
     """The embedding model that a workspace is changed to."""
 
-    model: str | None = Field(
-        None, description="name@provider; absent: the workspace's default", examples=["text-embedding-3-small@OpenAI"]
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [{"model": "text-embedding-3-small@OpenAI"}]})
+
+    model: str | None = Field(None, description="name@provider; absent: the workspace's default")
 
 
 class EstimateWish(Body):
