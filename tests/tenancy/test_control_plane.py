@@ -161,6 +161,17 @@ async def test_every_change_is_in_the_audit_log_with_its_actor(
     assert [entry.action for entry in await audit.entries(workspace_id=workspace.id)] == ["workspace.create"]
 
 
+async def test_old_audit_entries_are_removed_where_that_is_wished(
+    database: ControlDatabase, audit: AuditLog, directory: Directory, actor: Actor
+) -> None:
+    await directory.create("a", actor)
+    [entry] = await audit.entries()
+    await audit.forget(entry.at)
+    assert len(await audit.entries()) == 1
+    await audit.forget(entry.at + 1)
+    assert await audit.entries() == []
+
+
 async def test_a_forgotten_workspace_takes_its_rights_along(
     database: ControlDatabase, access: AccessControl, directory: Directory, actor: Actor
 ) -> None:

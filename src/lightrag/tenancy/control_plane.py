@@ -9,10 +9,13 @@ from typing import Self
 from lightrag.settings import Settings
 from lightrag.tenancy.access import AccessControl
 from lightrag.tenancy.audit import AuditLog
-from lightrag.tenancy.database import ControlDatabase, control_url
+from lightrag.tenancy.database import ControlDatabase, control_url, now_microseconds
 from lightrag.tenancy.directory import Directory
 from lightrag.tenancy.keyring import KeyRing, KeySource, load_keyring
 from lightrag.tenancy.vault import Vault
+
+_DAY = 86_400_000_000
+"""Microseconds."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,4 +52,7 @@ async def open_control_plane(settings: Settings) -> ControlPlane:
     keyring = await asyncio.to_thread(load_keyring, source, working_dir)
     database = ControlDatabase(control_url(dsn, working_dir))
     await database.open()
-    return ControlPlane.made_of(database, keyring)
+    plane = ControlPlane.made_of(database, keyring)
+    if tenancy.audit_days:
+        await plane.audit.forget(now_microseconds() - tenancy.audit_days * _DAY)
+    return plane
