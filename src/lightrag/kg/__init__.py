@@ -30,6 +30,8 @@ STORAGE_ENV_REQUIREMENTS: dict[str, list[str]] = {
 STORAGES: dict[str, str] = {
     "JsonKVStorage": ".kg.json_kv_impl",
     "NetworkXStorage": ".kg.networkx_impl",
+    "NanoVectorDBStorage": ".kg.nano_vector_db_impl",
+    "JsonDocStatusStorage": ".kg.json_doc_status_impl",
 }
 """Classes that can be used by themselves, without an engine."""
 

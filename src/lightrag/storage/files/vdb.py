@@ -87,7 +87,7 @@ def read_vdb(path: Path, kind: VectorKind, data: bytes) -> tuple[int, list[Store
     records, dimension = content.get("data"), content.get("embedding_dim")
     if not isinstance(records, list) or not isinstance(dimension, int) or dimension <= 0:
         raise damaged(path, "'data' or 'embedding_dim' is missing")
-    rows = _matrix(path, content.get("matrix"), records, dimension)
+    rows = matrix_of(path, content.get("matrix"), records, dimension)
     found: dict[str, StoredVector] = {}
     for record, vector in zip(records, rows, strict=True):
         key = _key(path, kind, record)
@@ -103,7 +103,8 @@ def read_vdb(path: Path, kind: VectorKind, data: bytes) -> tuple[int, list[Store
     return dimension, list(found.values())
 
 
-def _matrix(path: Path, text: Any, records: list[Any], dimension: int) -> FloatArray:
+def matrix_of(path: Path, text: Any, records: list[Any], dimension: int) -> FloatArray:
+    """Return the unit vectors of a file's records; raises `StorageDamaged`."""
     try:
         if isinstance(text, str):
             numbers = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
