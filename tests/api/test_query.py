@@ -340,6 +340,16 @@ async def test_a_client_that_leaves_before_the_answer_ends_the_search(scripted: 
             assert engine.asking_cancelled.is_set()
 
 
+@pytest.mark.parametrize(
+    "content", [b'{"query": "', b"\xff\xfe{", b"", b"[]", b'{"query": "Who?", "mode": "hybrid", ""}']
+)
+async def test_a_body_that_is_no_json_object_is_unprocessable(scripted: Served, content: bytes) -> None:
+    async with scripted() as (client, _):
+        answer = await client.post("/query", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][0] == "body"
+
+
 async def test_found_data_in_lightrags_form(scripted: Served) -> None:
     async with scripted() as (client, _):
         body = (await client.post("/query/data", json=QUESTION | {"mode": "naive"})).json()

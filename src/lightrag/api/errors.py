@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -49,6 +50,9 @@ MAX_ECHO = 200
 
 DATA_PATH = "/query/data"
 
+_VALIDATOR = re.compile(r"(function-(after|before|wrap|plain)|list|dict|set|tuple|constrained-[a-z]+|tagged-union)\[")
+"""How pydantic names the types of a field that may be of several."""
+
 
 def install_error_handlers(app: FastAPI) -> None:
     """Make the application answer every error in the same form."""
@@ -66,8 +70,18 @@ def status_of(error: errors.LightRAGError) -> HTTPStatus:
 
 
 def validation_details(raw: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return FastAPI's list of what is wrong, safe to encode and without echoing large values."""
-    return [{key: _plain(value) for key, value in item.items() if key != "url"} for item in raw]
+    """Return FastAPI's list of what is wrong, safe to encode and without echoing large values.
+
+    Where a field may be of several types, pydantic puts a description of the validator into its place; it is left out.
+    """
+    return [
+        {key: _plain(_place(value) if key == "loc" else value) for key, value in item.items() if key != "url"}
+        for item in raw
+    ]
+
+
+def _place(loc: Sequence[Any]) -> list[Any]:
+    return [part for part in loc if not (isinstance(part, str) and _VALIDATOR.match(part))]
 
 
 async def _engine_error(request: Request, error: Exception) -> Response:
@@ -86,6 +100,10 @@ async def _engine_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, UnicodeDecodeError):  # a JSON body: what is no text is no JSON
+        wrong = {"type": "json_invalid", "msg": "JSON decode error", "input": {}, "ctx": {"error": "no valid UTF-8"}}
+        place = ("body", error.__cause__.start)
+        return await _validation_error(request, RequestValidationError([{**wrong, "loc": place}]))
     return _answer(request, error.status_code, _plain(error.detail), error.headers)
 
 

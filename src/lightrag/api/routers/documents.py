@@ -38,9 +38,13 @@ from lightrag.types import DocStatus, DocumentRecord
 
 MAX_LISTED = 1000
 """Rows of GET /documents; the paginated route has no limit."""
-router = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))
+router = APIRouter(
+    prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 413, 503)
+)
 
-by_id = APIRouter(prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 503))
+by_id = APIRouter(
+    prefix="/documents", tags=["documents"], dependencies=[documented_key], responses=errors(403, 413, 503)
+)
 """Routes with a document id, which must stand behind all literal paths below `/documents` of all routers."""
 
 

@@ -12,7 +12,7 @@ from lightrag.api.schemas.graph import Graph
 from lightrag.retrieval.graph_views import WHOLE_GRAPH
 from lightrag.types import GraphView
 
-router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 503))
+router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 413, 503))
 
 _LABELS: Responses = {200: {"content": {"application/json": {"example": ["Acme", "Alice"]}}}}
 Label = Annotated[str, Query(min_length=1, max_length=1024, examples=["Alice"])]

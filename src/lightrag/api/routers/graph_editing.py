@@ -32,7 +32,7 @@ from lightrag.errors import InvalidInput
 from lightrag.indexing.graph_editor import Edited
 from lightrag.retrieval.graph_info import entity_info, relation_info
 
-router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 503))
+router = APIRouter(tags=["graph"], dependencies=[documented_key], responses=errors(403, 413, 503))
 
 _ENTITIES: Responses = {
     200: {

@@ -56,7 +56,7 @@ def _streamed(example: dict[str, Any]) -> Responses:
                 "application/x-ndjson": {"schema": {"type": "string"}, "example": line},
             },
         }
-    } | errors(400, 404, 413, 502, 503, 504)
+    } | errors(400, 402, 404, 413, 429, 502, 503, 504)
 
 
 async def get_simulated(settings: SettingsDep) -> SimulatedModel:
@@ -167,7 +167,8 @@ async def generate(request: Request, engines: EnginesDep, settings: SettingsDep,
     "/embed",
     operation_id="ollama_embed",
     openapi_extra=body_docs(OllamaEmbedRequest, {"model": "lightrag:latest", "input": ["Ada Lovelace"]}),
-    responses=_example({"model": "lightrag:latest", "embeddings": [[0.6, 0.8]]}) | errors(400, 413, 502, 503, 504),
+    responses=_example({"model": "lightrag:latest", "embeddings": [[0.6, 0.8]]})
+    | errors(400, 402, 413, 429, 502, 503, 504),
 )
 async def embed(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed texts with the model that the documents are embedded with."""
@@ -194,7 +195,7 @@ async def embed(request: Request, engines: EnginesDep, settings: SettingsDep, ow
     "/embeddings",
     operation_id="ollama_embeddings",
     openapi_extra=body_docs(OllamaEmbeddingsRequest, {"model": "lightrag:latest", "prompt": "Ada Lovelace"}),
-    responses=_example({"embedding": [0.6, 0.8]}) | errors(400, 413, 502, 503, 504),
+    responses=_example({"embedding": [0.6, 0.8]}) | errors(400, 402, 413, 429, 502, 503, 504),
 )
 async def embeddings(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed one text, in the older form."""

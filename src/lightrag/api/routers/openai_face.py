@@ -89,8 +89,8 @@ async def model(model: str, own: SimulatedDep, engines: EnginesDep) -> dict[str,
         ChatCompletionRequest,
         {"model": "lightrag:mix", "messages": [{"role": "user", "content": "Who wrote the first program?"}]},
     ),
-    responses=_json(_COMPLETION, **{"text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS}})
-    | _errors(400, 401, 403, 404, 413, 502, 503, 504),
+    responses=_json(_COMPLETION, **{"text/event-stream": {"example": _EVENTS}})
+    | _errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
 )
 async def chat_completions(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Answer the last message from the documents; the model's name or the message's prefix says in which mode."""
@@ -116,7 +116,7 @@ async def chat_completions(request: Request, engines: EnginesDep, settings: Sett
     "/embeddings",
     operation_id="openai_embeddings",
     openapi_extra=body_docs(EmbeddingRequest, {"model": "lightrag", "input": ["Ada Lovelace"]}),
-    responses=_json(_VECTORS) | _errors(400, 401, 403, 404, 413, 502, 503, 504),
+    responses=_json(_VECTORS) | _errors(400, 401, 402, 403, 404, 413, 429, 502, 503, 504),
 )
 async def embeddings(request: Request, engines: EnginesDep, settings: SettingsDep, own: SimulatedDep) -> Response:
     """Embed texts with the model that the documents are embedded with."""

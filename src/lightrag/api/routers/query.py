@@ -26,7 +26,7 @@ from lightrag.settings import Settings
 from lightrag.storage.properties import entity_properties, relation_properties
 from lightrag.types import QueryResult, RankedChunk, Reference, Retrieved
 
-router = APIRouter(tags=["query"], dependencies=[documented_key], responses=errors(403, 413, 502, 503, 504))
+router = APIRouter(tags=["query"], dependencies=[documented_key], responses=errors(402, 403, 413, 429, 502, 503, 504))
 
 T = TypeVar("T")
 NAIVE_COUNTS = frozenset({"total_chunks_found", "final_chunks_count"})
@@ -42,7 +42,7 @@ _STREAM_DOCS: Responses = {
         "description": "The answer, piece by piece; failures on the way are sent as `error`",
         "content": {
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _LINES},
-            "text/event-stream": {"schema": {"type": "string"}, "example": _EVENTS},
+            "text/event-stream": {"example": _EVENTS},
         },
     }
 }

@@ -11,11 +11,15 @@ Responses = dict[int | str, dict[str, Any]]
 _EXAMPLES: dict[int, tuple[str, str]] = {
     400: ("The request cannot be carried out as it is", "Filename cannot be empty"),
     401: ("The token is missing, wrong or expired", "No credentials provided. Please login."),
+    402: ("A limit of the workspace or token is used up", "The workspace's limit tokens_per_day is used up"),
     403: ("The API key is missing or wrong", "API Key required"),
     404: ("There is no such thing", "Document doc-1 not found"),
     409: ("The request contradicts the present state", "Documents are being deleted; try again when that is done"),
     413: ("The request is too large", "File too large. Maximum size: 100.0MB, uploaded: 120.0MB"),
-    429: ("Too many failed logins", "Too many failed login attempts. Please try again later."),
+    429: (
+        "Too many failed logins, or more calls at a time than are allowed",
+        "Too many failed login attempts. Please try again later.",
+    ),
     502: ("The model server refused or gave no usable answer", "The model server refused the API key"),
     503: ("A store or model server does not answer", "The model server cannot be reached"),
     504: ("The request took too long", "The request was not done within 150 s and was given up"),
