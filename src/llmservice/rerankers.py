@@ -28,11 +28,11 @@ class BaseReranker(abc.ABC):
         """What is known of the model."""
 
     @abc.abstractmethod
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[Score]:
+    async def rerank(self, query: str, documents: Sequence[str], document_tokens: int | None) -> list[Score]:
         """Return each document's score, in the order of the documents.
 
-        Pairs longer than the context lose the end of the document. Raises `ContextOverflow` where the query alone
-        leaves no room for one.
+        Documents lose what is beyond `document_tokens`, and what makes a pair longer than the context. Raises
+        `ContextOverflow` where the query alone leaves no room for one.
         """
 
     @abc.abstractmethod
@@ -43,9 +43,9 @@ class BaseReranker(abc.ABC):
     async def aclose(self) -> None:
         """Stop what runs and release the model."""
 
-    async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
-        """Return each document's score, in order."""
-        return await self.rerank(query, documents) if documents else []
+    async def score(self, query: str, documents: Sequence[str], *, document_tokens: int | None = None) -> list[Score]:
+        """Return each document's score, in order; of each at most so many tokens are read."""
+        return await self.rerank(query, documents, document_tokens) if documents else []
 
 
 def create_reranker(source: ModelSource, engine: str) -> BaseReranker:

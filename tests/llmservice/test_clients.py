@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,22 @@ from llmservice.testing.tiny_llama import make_tiny_llama
 
 from .front import Front, cl100k, running
 
+ROOT = Path(__file__).resolve().parents[2]
+JAVASCRIPT = """
+import OpenAI from 'openai';
+const openai = new OpenAI({ baseURL: process.argv[2], apiKey: 'not-needed', maxRetries: 0 });
+const asked = { model: 'medium', messages: [{ role: 'user', content: 'Hello!' }], temperature: 0 };
+const completion = await openai.chat.completions.create(asked);
+let streamed = '';
+for await (const chunk of await openai.chat.completions.create({ ...asked, stream: true })) {
+  streamed += chunk.choices[0]?.delta?.content ?? '';
+}
+const embedding = await openai.embeddings.create({ model: 'embedding', input: 'Your text here' });
+const refused = await openai.chat.completions.create({ ...asked, model: 'none' }).catch((error) => error.code);
+console.log(JSON.stringify({
+  whole: completion.choices[0].message.content, streamed, dimensions: embedding.data[0].embedding.length, refused,
+}));
+"""
 HELLO = [{"role": "user", "content": "Hello!"}]
 
 
@@ -127,6 +146,19 @@ def test_langchain(real: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert len(vectors[0]) == 384
     assert vectors[0] == pytest.approx(vectors[1], abs=1e-6)
+
+
+def test_javascript_client(real: Front, tmp_path: Path) -> None:
+    modules = Path(os.environ.get("NODE_MODULES") or ROOT / "node_modules")
+    if shutil.which("node") is None or not (modules / "openai").is_dir():
+        pytest.skip("needs node, and npm's package openai in node_modules (NODE_MODULES names another folder)")
+    (tmp_path / "node_modules").symlink_to(modules.resolve())
+    (tmp_path / "client.mjs").write_text(JAVASCRIPT)
+    command = ["node", "client.mjs", f"{real.url}/v1"]
+    said = json.loads(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout)
+    assert said["streamed"] == said["whole"]
+    assert said["dimensions"] == 384
+    assert said["refused"] == "model_not_found"
 
 
 def test_cohere_reranks(front: Front) -> None:

@@ -184,6 +184,8 @@ def test_rerank_answers_in_every_dialect(front: Front) -> None:
     assert answer["results"][0]["relevance_score"] == answer["data"][0]["score"]
     assert len(front.post("/v2/rerank", **body, top_n=1).json()["results"]) == 1
     assert front.post("/rerank", **body, raw_scores=True).json()["data"][0]["score"] == 3.0
+    first_words = front.post("/rerank", **body, raw_scores=True, max_tokens_per_doc=1).json()
+    assert [item["index"] for item in first_words["data"]] == [2, 0, 1]
 
 
 def test_tokenize_counts(front: Front) -> None:

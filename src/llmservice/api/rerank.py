@@ -45,7 +45,9 @@ async def rerank(body: RerankBody, request: Request) -> Response:
 
 async def _score(service: ModelService, runner: TierRunner, body: RerankBody) -> tuple[tuple[list[float], int], str]:
     cache = service.cache
-    parameters = {"query": body.query, "documents": body.documents}
+    parameters: dict[str, Any] = {"query": body.query, "documents": body.documents}
+    if body.max_tokens_per_doc is not None:
+        parameters["document_tokens"] = body.max_tokens_per_doc
     key = cache_key("score", await runner.fingerprint(), parameters) if cache.enabled else None
     kept = cache.get(key) if key else None
     if kept is not None:

@@ -31,6 +31,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (-SEEDS, SEEDS - 1),
     "dimensions": (1, 65_536),
     "top_n": (1, 1_000_000),
+    "max_tokens_per_doc": (1, MAX_TOKENS),
 }
 """Least and greatest value of a parameter; error messages name both."""
 
@@ -224,6 +225,8 @@ class RerankBody(Body):
     )
     top_k: Annotated[Whole, _bounded("top_n")] | None = Field(None, validation_alias=AliasChoices("top_k", "top_n"))
     return_documents: bool | None = Field(None, validation_alias=AliasChoices("return_documents", "return_text"))
+    max_tokens_per_doc: Annotated[Whole, _bounded("max_tokens_per_doc")] | None = None
+    """Tokens of a document that are read, from its beginning."""
     raw_scores: bool | None = None
     """The model's logits instead of their sigmoid."""
 

@@ -175,6 +175,6 @@ class Score:
 class RerankBackend(Backend, Protocol):
     """A cross-encoder. Pairs longer than the context are truncated on the document's side."""
 
-    async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
-        """Return each document's score, in order."""
+    async def score(self, query: str, documents: Sequence[str], *, document_tokens: int | None = None) -> list[Score]:
+        """Return each document's score, in order; of each at most so many tokens are read."""
         ...

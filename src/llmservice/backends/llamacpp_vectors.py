@@ -89,13 +89,13 @@ class LlamaCppReranker(BaseReranker):
         """What is known of the model."""
         return self._facts
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[Score]:
+    async def rerank(self, query: str, documents: Sequence[str], document_tokens: int | None) -> list[Score]:
         """Return each document's score, in the order of the documents."""
         room = self._facts.context_length - _CLOSING_TOKENS
         query_length = len(await self._server.tokens(query, special=False)) if len(query.encode()) > room // 2 else None
         if query_length is not None and query_length >= room:
             raise ContextOverflow(query_length + _CLOSING_TOKENS, self._facts.context_length)
-        return await _together([self._score(query, document) for document in documents])
+        return await _together([self._score(query, document, document_tokens) for document in documents])
 
     async def tokenize(self, text: str) -> list[int]:
         """Return token ids, without special tokens."""
@@ -105,17 +105,19 @@ class LlamaCppReranker(BaseReranker):
         """Stop what runs and release the model."""
         await self._server.aclose()
 
-    async def _score(self, query: str, document: str) -> Score:
-        document = await self._fitting(query, document)
+    async def _score(self, query: str, document: str, document_tokens: int | None) -> Score:
+        document = await self._fitting(query, document, document_tokens)
         answer = await self._server.call("handle_rerank", {"query": query, "documents": [document]})
         return Score(float(answer["results"][0]["relevance_score"]), int(answer["usage"]["prompt_tokens"]))
 
-    async def _fitting(self, query: str, document: str) -> str:
-        """Return the beginning of a document that fits beside the query."""
+    async def _fitting(self, query: str, document: str, document_tokens: int | None) -> str:
+        """Return the beginning of a document that fits beside the query and is not longer than asked for."""
         room = self._facts.context_length - _CLOSING_TOKENS
-        if len(query.encode("utf-8", "replace")) + len(document.encode("utf-8", "replace")) <= room:
+        most = room if document_tokens is None else document_tokens
+        length = len(document.encode("utf-8", "replace"))
+        if len(query.encode("utf-8", "replace")) + length <= room and length <= most:
             return document
-        left = room - len(await self._server.tokens(query, special=False))
+        left = min(room - len(await self._server.tokens(query, special=False)), most)
         tokens = await self._server.tokens(document, special=False)
         while len(tokens) > left:
             # Pieces of cut text may be tokenized otherwise, so the shortened one is counted again.

@@ -48,11 +48,12 @@ class OnnxReranker(BaseReranker):
         """What is known of the model."""
         return self._facts
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[Score]:
+    async def rerank(self, query: str, documents: Sequence[str], document_tokens: int | None) -> list[Score]:
         """Return each document's score, in the order of the documents."""
         pairs: list[Tokens] = []
         for start in range(0, len(documents), _PAIRS_AT_ONCE):
-            pairs += await asyncio.to_thread(self._pairs, query, documents[start : start + _PAIRS_AT_ONCE])
+            some = documents[start : start + _PAIRS_AT_ONCE]
+            pairs += await asyncio.to_thread(self._pairs, query, some, document_tokens)
         return await self._batches.run(pairs)
 
     async def tokenize(self, text: str) -> list[int]:
@@ -79,17 +80,20 @@ class OnnxReranker(BaseReranker):
                 "has one score; it is an embedding model or a classifier: use it for another tier"
             )
 
-    def _pairs(self, query: str, documents: Sequence[str]) -> list[Tokens]:
+    def _pairs(self, query: str, documents: Sequence[str], document_tokens: int | None = None) -> list[Tokens]:
         """Return the tokens of the query with each document, the end of long documents cut off."""
         limit = self._encoder.files.context_length
         found = []
         for encoding in self._encoder.pair_encodings(query, documents):
             tokens = as_tokens(encoding)
             excess = len(tokens.ids) - limit
-            if excess > 0:
+            if excess > 0 or document_tokens is not None:
                 places = [place for place, owner in enumerate(encoding.sequence_ids) if owner == 1]
-                if len(places) <= excess:
+                if 0 < len(places) <= excess:
                     raise ContextOverflow(len(tokens.ids) - len(places) + 1, limit)
+                if document_tokens is not None:
+                    excess = max(excess, len(places) - document_tokens)
+            if excess > 0:
                 keep = np.ones(len(tokens.ids), bool)
                 keep[places[-excess:]] = False
                 tokens = Tokens(tokens.ids[keep], tokens.segments[keep])

@@ -85,10 +85,11 @@ class FakeModel:
                 await asyncio.sleep(1.0)
         return [_embedded(text, kinds) for text in texts]
 
-    async def score(self, query: str, documents: Sequence[str]) -> list[Score]:
+    async def score(self, query: str, documents: Sequence[str], *, document_tokens: int | None = None) -> list[Score]:
         """Score by words in common."""
         wanted = set(query.lower().split())
-        return [Score(2.0 * len(wanted & set(text.lower().split())) - 1.0, len(text.split())) for text in documents]
+        read = [text.lower().split()[:document_tokens] for text in documents]
+        return [Score(2.0 * len(wanted & set(words)) - 1.0, len(words)) for words in read]
 
 
 def load_fake(kind: ModelKind, source: ModelSource, engine: str) -> Backend:

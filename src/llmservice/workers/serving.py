@@ -120,7 +120,8 @@ class WorkerServer:
                 await self._embed(number, parameters)
             elif operation == "score":
                 backend = cast(RerankBackend, self._backend)
-                scores = await backend.score(parameters["query"], parameters["documents"])
+                most = parameters.get("document_tokens")
+                scores = await backend.score(parameters["query"], parameters["documents"], document_tokens=most)
                 self._emit([number, "result", [[score.logit for score in scores], sum(s.tokens for s in scores)]])
             else:
                 tokens = await cast(Backend, self._backend).tokenize(parameters["text"])

@@ -47,6 +47,15 @@ def test_llama_cpp_is_not_given_a_reranker_with_two_segments(encoders: dict[str,
 
 
 @pytest.mark.parametrize("form", ["onnx", "gguf"])
+async def test_of_each_document_as_many_tokens_are_read_as_asked_for(encoders: dict[str, Encoder], form: str) -> None:
+    model = load_backend("rerank", source(getattr(encoders["xlmr-reranker"], form)))
+    (empty,) = await model.score(QUERY, [""])
+    long, short = await model.score(QUERY, ["flour and water " * 10, "x"], document_tokens=5)
+    assert empty.tokens < short.tokens <= long.tokens <= empty.tokens + 5
+    await model.aclose()
+
+
+@pytest.mark.parametrize("form", ["onnx", "gguf"])
 async def test_a_long_document_is_cut_and_a_long_query_refused(encoders: dict[str, Encoder], form: str) -> None:
     model = load_backend("rerank", source(getattr(encoders["xlmr-reranker"], form)))
     (score,) = await model.score(QUERY, ["flour and water " * 200])
