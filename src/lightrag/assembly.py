@@ -192,7 +192,10 @@ def _engine(
             probe=models.probe,
             backends=models.backends,
             release=release,
+            refresh_models=models.refresh,
+            embedding_facts=lambda: models.embedding.facts,
             wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
+            asks_a_model=lambda: _asking(extractor),
             re_embedding=_re_embedding(storage, models),
         )
     )
@@ -295,15 +298,16 @@ class _ChangingExtractor:
     @property
     def fingerprint(self) -> str:
         """Names the extractor that is used at this moment."""
-        return self._current.fingerprint
+        return self.current.fingerprint
 
     async def extract(self, chunk: Chunk) -> Extraction:
         """Return what is in the chunk."""
         await self.models.refresh()
-        return await self._current.extract(chunk)
+        return await self.current.extract(chunk)
 
     @property
-    def _current(self) -> Extractor:
+    def current(self) -> Extractor:
+        """What reads chunks at this moment."""
         return self.by_model if Role.EXTRACT in self.models.chat else self.bundled
 
 
@@ -327,6 +331,12 @@ def _extractor(settings: Settings, models: Models) -> Extractor:
     if models.changing is None or choice == "llm":
         return by_model
     return _ChangingExtractor(by_model, NLPExtractor(), models)
+
+
+def _asking(extractor: Extractor) -> LLMExtractor | None:
+    if isinstance(extractor, _ChangingExtractor):
+        extractor = extractor.current
+    return extractor if isinstance(extractor, LLMExtractor) else None
 
 
 class _Forget:

@@ -16,6 +16,7 @@ from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import retried_metadata
 from lightrag.indexing.custom_graph import read_custom_graph
 from lightrag.indexing.edits import Edit
+from lightrag.indexing.estimate import Estimator, Requests, WorkEstimate
 from lightrag.indexing.full_text import read_text
 from lightrag.indexing.given import GivenDocument, accept_given, given_chunks
 from lightrag.indexing.graph_editor import Edited, GraphEditor
@@ -59,6 +60,8 @@ from lightrag.types import (
 )
 
 RETRIED_AT_ONCE = 500
+ESTIMATED_AT_MOST = 10_000
+"""Documents whose indexing is foreseen at once."""
 
 T = TypeVar("T")
 
@@ -112,8 +115,14 @@ class EngineParts:
     """Tells how the backends are of models that have several."""
     release: Callable[[], Awaitable[None]]
     """Closes models and parsers."""
+    refresh_models: Callable[[], Awaitable[None]]
+    """Takes up what was changed of the models; calls of models do that themselves."""
+    embedding_facts: Callable[[], ModelFacts]
+    """Returns what is known of the embedding model of this moment."""
     wanted_embedding: Callable[[], str]
     """Returns binding and name of the embedding model that is asked for."""
+    asks_a_model: Callable[[], Requests | None]
+    """Returns what asks a model about chunks; None where the bundled parts read them."""
     re_embedding: ReEmbedding | None = None
     """Changes the embedding model, where models can be changed while the engine runs."""
 
@@ -130,6 +139,7 @@ class Engine:
         self._pipeline = parts.pipeline
         self._scans: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._estimator = Estimator(parts.storage, parts.chunkers)
         if parts.re_embedding is not None:
             parts.re_embedding.make_the_rest = self._pipeline.load_stale
 
@@ -584,10 +594,36 @@ class Engine:
         """Ask every model for next to nothing; costs one call each. Failures are in the result."""
         return await self._parts.probe()
 
+    async def refresh_models(self) -> None:
+        """Take up what was changed of the models, before something is told of them."""
+        await self._parts.refresh_models()
+
+    async def estimate_texts(self, texts: Sequence[str]) -> WorkEstimate:
+        """Foresee what indexing these texts takes; nothing is called and nothing stored."""
+        await self.refresh_models()
+        return await self._estimator.texts(texts, self._parts.asks_a_model())
+
+    async def estimate_pending(self, doc_id: str | None = None) -> WorkEstimate:
+        """Foresee what is left to do: of one document, else of those that wait or failed. Raises `NotFound`."""
+        if doc_id is not None:
+            records = [await self.get_document(doc_id)]
+        else:
+            open_ones = [DocStatus.PENDING, DocStatus.PROCESSING, DocStatus.FAILED]
+            records, _ = await self._storage.documents.page(
+                statuses=open_ones, limit=ESTIMATED_AT_MOST, sort="created_at", descending=False
+            )
+            records = [record for record in records if not record.metadata.get("is_duplicate")]
+        await self.refresh_models()
+        return await self._estimator.documents(records, self._parts.asks_a_model())
+
     async def embedding_of_data(self) -> str | None:
         """Return binding and name of the model that the vectors are of; None for an empty workspace."""
         recorded = await manifest_of_data(self._storage)
         return None if recorded is None else recorded.embedding
+
+    def embedding_facts(self) -> ModelFacts:
+        """Return what is known of the embedding model of this moment."""
+        return self._parts.embedding_facts()
 
     def wanted_embedding(self) -> str:
         """Return binding and name of the embedding model that is asked for; the data may be of another one."""

@@ -84,9 +84,6 @@ class ScriptedEngine:
     def backends(self) -> list[BackendReport]:
         return []
 
-    async def embedding_of_data(self) -> str | None:
-        return None
-
     async def start(self) -> None:
         self.started = True
 

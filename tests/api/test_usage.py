@@ -265,3 +265,33 @@ async def test_a_token_has_limits_of_its_own(real: Real, upstream: ModelServer) 
         await ada.usage()
         by_token = (await ada.get("/llm/usage", by="token"))["usage"]
         assert any(row["token"] == made["id"] for row in by_token)
+
+
+async def test_an_estimate_tells_calls_tokens_and_cost_before_they_are_paid(real: Real, upstream: ModelServer) -> None:
+    async with real() as server:
+        ada = Tenant(server, "tenant-a")
+        free = (await ada.send("/documents/estimate", {"texts": [ADA]})).json()
+        assert free["chunks"] == 1
+        assert (free["extraction"]["calls"], free["extraction"]["cost_usd"]) == (0, 0)
+        await _openai(ada, upstream)
+        asked = len(upstream.requests)
+        told = (await ada.send("/documents/estimate", {"texts": [ADA, BOB]})).json()
+        assert (told["documents"], told["chunks"]) == (2, 2)
+        assert told["extraction"]["calls"] == 2
+        cost = (told["extraction"]["prompt_tokens"] + 2 * told["extraction"]["completion_tokens"]) / 1e6
+        assert told["extraction"]["cost_usd"] == pytest.approx(cost, abs=1e-6)
+        assert len(upstream.requests) == asked
+        # What waits for a limit can be foreseen, too.
+        await ada.limit(tokens_per_day=0)
+        await ada.index(ADA, "a.txt")
+        async with asyncio.timeout(10):
+            while (await ada.get("/documents/estimate"))["chunks"] != 1:
+                await asyncio.sleep(0.05)
+        await ada.limit(tokens_per_day=None)
+        await ada.idle()
+        done = await ada.get("/documents/estimate")
+        assert (done["documents"], done["calls"]) == (0, 0)
+        assert (await server.client.get("/documents/estimate?doc_id=no", headers=ada.headers)).status_code == 404
+        wrong: list[dict[str, Any]] = [{}, {"texts": []}, {"texts": "a"}]
+        for body in wrong:
+            assert (await ada.send("/documents/estimate", body)).status_code == 422

@@ -27,6 +27,7 @@ from lightrag.api.routers import access as access_routes
 from lightrag.api.routers import (
     auth,
     documents,
+    estimates,
     graph,
     graph_editing,
     health,
@@ -99,7 +100,8 @@ def create_app(settings: Settings, open_engine: EngineOpener | None = None) -> F
     app.include_router(auth.router)
     app.include_router(access_routes.router)
     app.include_router(workspaces.router)
-    # Before the routes of documents, whose ids would take its paths.
+    # Before the routes of documents, whose ids would take their paths.
+    app.include_router(estimates.router)
     app.include_router(graph_editing.router)
     app.include_router(uploads.router)
     app.include_router(texts.router)

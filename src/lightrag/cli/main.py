@@ -9,6 +9,7 @@ import typer
 
 from lightrag.cli.access_commands import audit, keys_app, token_app, user_app
 from lightrag.cli.running import Where, run
+from lightrag.cli.usage_commands import usage
 from lightrag.cli.workspace_commands import workspace_app
 from lightrag.types import MODES, DocumentFilter, Mode, TagValue
 
@@ -31,6 +32,7 @@ app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(keys_app, name="keys")
 app.command("audit")(audit)
+app.command("usage")(usage)
 
 Url = Annotated[str | None, typer.Option("--url", help="Work on the server at this address.", show_default=False)]
 ApiKey = Annotated[

@@ -123,6 +123,7 @@ async def put_limits(request: Request, desk: DeskDep, principal: PrincipalDep) -
 @router.get("/health", operation_id="llm_health", response_model=Envelope)
 async def health(desk: DeskDep, engine: EngineDep) -> Response:
     """Return how the models of the workspace are, as the calls that were made show it; nothing is called for this."""
+    await engine.refresh_models()
     now = datetime.now(UTC).timestamp()
     models = []
     for report in engine.backends():
@@ -152,6 +153,7 @@ async def start_re_embedding(request: Request, desk: DeskDep, engine: EngineDep)
 
     The present vectors serve until all are made. What was cut short or failed goes on where it stopped.
     """
+    await engine.refresh_models()
     wish = optional_text(await read_fields(request), "model")
     place = await desk.found()
     defaults = {} if place is None else await place.registry.defaults(place.workspace_id)
