@@ -142,3 +142,19 @@ async def test_wishes_that_cannot_be_met_change_nothing(scripted: Served, wish: 
         answer = await client.post("/access/tokens", json=wish, headers=KEY)
         assert answer.status_code in (400, 403, 404, 422)
         assert (await client.get("/access/tokens", headers=KEY)).json() == []
+
+
+async def test_a_token_of_another_workspace_cannot_be_drawn_into_ones_own(scripted: Served) -> None:
+    async with scripted(LIGHTRAG_API_KEY="server-key") as (client, _):
+        for name in ("a", "b"):
+            await workspace(client, name, KEY)
+        mine = bearer((await make(client, KEY, roles={"a": "admin"}))["token"])
+        other = await make(client, KEY, roles={"b": "reader"})
+        own = await make(client, mine, roles={"a": "reader"})
+        grant = {"kind": "token", "workspace": "a", "role": "editor"}
+        refused = await client.put("/access/grants", json=grant | {"id": other["id"]}, headers=mine)
+        unknown = await client.put("/access/grants", json=grant | {"id": "0" * 32}, headers=mine)
+        assert refused.status_code == unknown.status_code == 404
+        assert (await client.put("/access/grants", json=grant | {"id": own["id"]}, headers=mine)).status_code == 200
+        listed = (await client.get("/access/tokens", headers=KEY)).json()
+        assert {entry["id"]: entry["roles"] for entry in listed}[other["id"]] == {"b": "reader"}

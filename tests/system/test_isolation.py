@@ -95,7 +95,10 @@ class Site:
     def words(self, tenant: Tenant) -> Words:
         """Return what a tenant fills into its calls: its own words, and ids of everybody."""
         others = self.others(tenant)
-        ids = [*tenant.ids[-40:], *(one for other in others for one in [*other.ids[-10:], other.token_id])]
+        foreign = [
+            one for other in others for one in [*other.ids[-20:], other.token_id] if other.canary not in one.lower()
+        ]
+        ids = [*tenant.ids[-40:], *foreign]
         names = [tenant.name] * 4 + [other.name for other in others]
         return Words(tenant.canary, tenant.key, names, ids)
 

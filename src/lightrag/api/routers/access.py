@@ -141,9 +141,7 @@ async def revoke_token(
     """End a token for good: at once here, within two seconds in other processes."""
     principal = principal_of(request.scope)
     if not principal.is_admin:
-        found = next((info for info in await plane.access.list_tokens() if info.id == token_id), None)
-        if found is None or any(principal.role_in(name) != "admin" for name in found.roles) or found.is_admin:
-            raise NotFound(f"There is no token '{token_id}'")
+        await _governed_token(plane, principal, token_id)
     info = await plane.access.revoke_token(actor, token_id)
     server.known_access.forget()
     return TokenEntry(**_token(info))
@@ -193,8 +191,16 @@ async def delete_user(
 async def put_grant(
     wish: GrantWish, request: Request, server: ServerDep, plane: PlaneDep, actor: ActorDep
 ) -> dict[str, str]:
-    """Give a token or user a role in a workspace, or take it away."""
-    check_governs(principal_of(request.scope), (wish.workspace,))
+    """Give a token or user a role in a workspace, or take it away.
+
+    Administrators of a workspace change tokens that are good for workspaces of theirs only; accounts may have roles in
+    others too.
+    """
+    principal = principal_of(request.scope)
+    check_governs(principal, (wish.workspace,))
+    if wish.kind == "token" and not principal.is_admin:
+        # A token that is good for one workspace goes there without a header: another role would lead it astray.
+        await _governed_token(plane, principal, wish.id)
     role = None if wish.role is None else _roles({wish.workspace: wish.role})[wish.workspace]
     await plane.access.grant(actor, wish.kind, wish.id, wish.workspace, role)
     server.known_access.forget()
@@ -235,6 +241,13 @@ async def list_audit(
         )
         for entry in entries
     ]
+
+
+async def _governed_token(plane: ControlPlane, principal: Principal, token_id: str) -> None:
+    """Raise `NotFound` for a token that is not an administrator of a workspace's to change."""
+    found = next((info for info in await plane.access.list_tokens() if info.id == token_id), None)
+    if found is None or any(principal.role_in(name) != "admin" for name in found.roles) or found.is_admin:
+        raise NotFound(f"There is no token '{token_id}'")
 
 
 def _roles(roles: Mapping[str, str]) -> dict[str, AccessRole]:
