@@ -65,7 +65,7 @@ def test_a_model_that_cannot_be_loaded_says_why(sturdy: Front) -> None:
 
 async def test_more_than_the_queue_holds_is_refused_and_the_rest_served(sturdy: Front) -> None:
     sturdy.chat("warm up")
-    body = {"model": "light", "messages": [{"role": "user", "content": "say 20 0.05"}]}
+    body = {"model": "light", "messages": [{"role": "user", "content": "say 10 0.04"}]}
     async with httpx.AsyncClient(base_url=sturdy.url, timeout=30) as client:
         answers = await asyncio.gather(*(client.post("/v1/chat/completions", json=body) for _ in range(12)))
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 7
@@ -79,7 +79,8 @@ def test_a_client_that_leaves_frees_its_slot(sturdy: Front) -> None:
         httpx.post(f"{sturdy.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(5, read=0.3))
     sturdy.wait_for("light", active=0)
     with httpx.stream("POST", f"{sturdy.url}/v1/chat/completions", json={**body, "stream": True}) as answer:
-        next(answer.iter_lines())
+        lines = answer.iter_lines()  # kept: the connection is closed with it
+        next(lines)
         assert sturdy.tier("light")["active"] == 1
     sturdy.wait_for("light", active=0, waiting=0)
 
@@ -128,7 +129,7 @@ def test_key_idleness_deadline_and_stop(fake_models: dict[str, str], tmp_path: P
         lines: list[str] = []
 
         def read() -> None:
-            lines.append(front.chat("say 6 0.1", stream=True).text)
+            lines.append(front.chat("say 4 0.1", stream=True).text)
 
         (thread,) = in_threads(1, read)
         front.wait_for("light", active=1)
@@ -148,7 +149,7 @@ def test_the_service_ends_when_nobody_asks_and_takes_the_next_port(fake_models: 
     (tmp_path / "b").mkdir()
     with running(tmp_path / "a", fake_models) as first:
         port = first.url.rpartition(":")[2]
-        variables = {**fake_models, "PORT": port, "SHUTDOWN_TIMEOUT": "1.5"}
+        variables = {**fake_models, "PORT": port, "SHUTDOWN_TIMEOUT": "1.2"}
         (tmp_path / "b" / ".port").write_text(port)  # left by a crash
         with running(tmp_path / "b", variables) as second:
             end = time.monotonic() + 10

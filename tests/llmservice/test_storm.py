@@ -13,6 +13,7 @@ import httpx
 from .front import Front, running
 
 REQUESTS = 1000
+WORDS = 12
 
 
 async def test_nobody_gets_a_wrong_answer_and_no_slot_is_lost(fake_models: dict[str, str], tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ async def test_nobody_gets_a_wrong_answer_and_no_slot_is_lost(fake_models: dict[
 
 async def ask(client: httpx.AsyncClient, number: int, *, leaves: bool) -> str:
     """Ask for a text of one's own; return how it went."""
-    text = " ".join(f"n{number}-{word}" for word in range(30))
+    text = " ".join(f"n{number}-{word}" for word in range(WORDS))
     body = {"model": "light", "messages": [{"role": "user", "content": text}], "stream": bool(number % 2)}
     try:
         answer = await client.post("/v1/chat/completions", json=body, timeout=0.02 if leaves else 30)
@@ -58,7 +59,7 @@ async def ask(client: httpx.AsyncClient, number: int, *, leaves: bool) -> str:
         word for word in said.split("n") if "-" in word and word[:1].isdigit() and not word.startswith(f"{number}-")
     ]
     assert not others
-    if f"n{number}-29" in said:
+    if f"n{number}-{WORDS - 1}" in said:
         return "right"
     assert '"error"' in said
     return "broken off"
