@@ -16,11 +16,15 @@ ADA = "Ada Lovelace wrote the first program, for the Analytical Engine of Charle
 
 async def test_a_text_goes_in_is_waited_for_and_goes_out(client: Client, workspace: str) -> None:
     client = client.in_workspace(workspace)
+    estimate = await client(lambda c: c.documents.estimate(ADA))
+    assert (estimate.documents, estimate.chunks, estimate.cost_usd) == (1, 1, 0)
     accepted = await client(lambda c: c.documents.insert_text(ADA, "ada.txt", tags={"year": 1843}))
     assert (accepted.status, accepted.documents[0].file_path) == ("success", "ada.txt")
     tracked = await client(lambda c: c.documents.wait(accepted, timeout=30))
     assert [document.status for document in tracked.documents] == ["processed"]
     assert not tracked.failed
+
+    assert (await client(lambda c: c.documents.estimate_pending())).documents == 0
 
     doc_id = accepted.documents[0].doc_id
     document = await client(lambda c: c.documents.get(doc_id))

@@ -234,6 +234,7 @@ async def test_models_are_added_chosen_limited_and_removed(
     assert "models" in await client(lambda c: c.llm.health())
     assert "total" in await client(lambda c: c.llm.usage(["model"], since="2026-01-01"))
     assert isinstance(await client(lambda c: c.llm.usage_entries(5)), list)
+    assert "state" in await client(lambda c: c.llm.re_embedding())
 
     assert await client(lambda c: c.llm.put_credential(compatible, "second", unverified=True, **added)) is True
     labels = {item["label"] for item in await client(lambda c: c.llm.credentials())}

@@ -19,6 +19,7 @@ from lightrag.client.records import (
     DocumentPage,
     DocumentsByStatus,
     Done,
+    Estimate,
     FolderUpload,
     Inserted,
     PipelineStatus,
@@ -119,6 +120,16 @@ class DocumentCalls(Part):
             raise Invalid("There are no files to upload")
         fields = _form(folder, tags, on_conflict, chunking)
         return Wish(upload=Multipart(files, fields, field="files", progress=progress))
+
+    @endpoint("POST", "/documents/estimate", Estimate.read, is_repeatable=True)
+    def estimate(self, texts: str | Sequence[str]) -> Wish:
+        """Tell what indexing texts will take in calls, tokens and money. Nothing is called and nothing stored."""
+        return Wish(json={"texts": [texts] if isinstance(texts, str) else [*texts]})
+
+    @endpoint("GET", "/documents/estimate", Estimate.read)
+    def estimate_pending(self, doc_id: str | None = None) -> Wish:
+        """Tell what is left to do of a document, or of all that wait, are in work or failed."""
+        return Wish(params=given(doc_id=doc_id))
 
     @operation
     def upload_folder(

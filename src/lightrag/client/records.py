@@ -177,6 +177,34 @@ class ScanStatus(Record):
     message: str = ""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CallEstimate(Record):
+    """Model calls of one kind. `cost_usd` is None where the price is not known."""
+
+    model: str = ""
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Estimate(Record):
+    """What indexing will take, roughly. `cost_usd` is None where a price is not known."""
+
+    documents: int
+    unread: int = 0
+    """Files that were not read yet, so that nothing is known of their size."""
+    chunks: int = 0
+    tokens: int = 0
+    """Of the chunks."""
+    extraction: CallEstimate = dataclasses.field(default_factory=CallEstimate)
+    embedding: CallEstimate = dataclasses.field(default_factory=CallEstimate)
+    calls: int = 0
+    total_tokens: int = 0
+    cost_usd: float | None = None
+
+
 @dataclasses.dataclass(frozen=True)
 class FolderUpload:
     """What became of a folder's files."""
