@@ -156,7 +156,7 @@ class LimitBook:
 
     async def settle(self, reservation: Reservation, used: Demand) -> None:
         """Put what was used in the place of what was reserved. May be called again; only the first call counts."""
-        async with self._database.begin() as session:
+        async with self._database.begin_counting() as session:
             gone = await session.execute(delete(ReservationRow).where(ReservationRow.id == reservation.id))
             # One that expired was taken back already; what it used counts all the same.
             was_held = _count(gone) == 1
@@ -183,7 +183,7 @@ class LimitBook:
         reservation = Reservation(
             new_key(), tuple((limit.subject, limit.kind, window, amount) for limit, window, amount in parts)
         )
-        async with self._database.begin() as session:
+        async with self._database.begin_counting() as session:
             for limit, window, amount in parts:
                 if not await self._add(session, limit, window, amount):
                     # The transaction is rolled back with this.
@@ -249,7 +249,7 @@ class LimitBook:
 
     async def _take_back(self, row: ReservationRow) -> bool:
         """Take back one reservation; False where another process was faster."""
-        async with self._database.begin() as session:
+        async with self._database.begin_counting() as session:
             if _count(await session.execute(delete(ReservationRow).where(ReservationRow.id == row.id))) != 1:
                 return False
             for subject, subject_id, kind, window, amount in row.parts["parts"]:
