@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -141,8 +140,8 @@ class TierSettings(Group):
         None, ge=16, description="Context window of one request (tokens); the model's own, at most 8192, by default"
     )
     n_batch: Annotated[int, Env("N_BATCH", shared=True)] = Field(512, ge=1, description="Batch size (llamacpp only)")
-    n_threads: Annotated[int, Env("N_THREADS", shared=True)] = Field(
-        default_factory=lambda: min(os.cpu_count() or 1, 8), ge=1, description="CPU threads"
+    n_threads: Annotated[int | None, Env("N_THREADS", shared=True)] = Field(
+        None, ge=1, description="CPU threads; unset: as many as there are cores, at most 8, one fewer for llama.cpp"
     )
     n_gpu_layers: Annotated[int, Env("N_GPU_LAYERS", shared=True)] = Field(
         -1, ge=-1, description="GPU layers (-1 for all)"

@@ -29,16 +29,16 @@ def env_example() -> str:
 
 def _section(title: str, group: type[Group], prefix: str) -> str:
     lines = [f"# --- {title} ---"]
-    for field, env, info in declared(group):
+    for _, env, info in declared(group):
         lines.append(f"# {info.description}")
-        lines.append(f"# {prefix}{env.name}={_default(field, info)}")
+        lines.append(f"# {prefix}{env.name}={_default(info)}")
     return "\n".join(lines) + "\n"
 
 
-def _default(field: str, info: Any) -> str:
+def _default(info: Any) -> str:
     value = info.default
     if value is PydanticUndefined:
-        return "8" if field == "n_threads" else ""
+        return ""
     if value is None or value == {}:
         return ""
     if isinstance(value, bool):

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, S
 from typing import Any, Literal
 
 from llmservice.config import TierSettings, kind_of
+from llmservice.cores import default_threads
 from llmservice.errors import (
     DeadlineExceeded,
     ModelLoadError,
@@ -318,13 +319,14 @@ class TierRunner:
 
     def _load_message(self) -> dict[str, Any]:
         settings = self.settings
+        engine = engine_of(settings)
         return {
             "kind": self.kind,
-            "engine": engine_of(settings),
+            "engine": engine,
             "source": {
                 "path": str(settings.model_path),
                 "name": settings.model_name,
-                "threads": settings.n_threads,
+                "threads": settings.n_threads or default_threads(engine),
                 "slots": settings.slots,
                 "context_length": settings.n_ctx,
                 "gpu_layers": settings.n_gpu_layers,

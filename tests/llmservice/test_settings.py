@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llmservice.config import read_settings, unknown_variables
+from llmservice.cores import available_cores, default_threads
 from llmservice.env_example import env_example
 from llmservice.errors import ConfigurationError
 from llmservice.main import main, read_dotenv
@@ -31,6 +32,15 @@ def test_variables_without_prefix_hold_for_every_tier(tmp_path: Path) -> None:
     variables = {"LIGHT_MODEL_PATH": "/m", "HEAVY_MODEL_PATH": "/m", "N_CTX": "2048", "HEAVY_N_CTX": "4096"}
     tiers = read_settings(variables, {}, {}).tiers
     assert (tiers[Tier.LIGHT].n_ctx, tiers[Tier.HEAVY].n_ctx) == (2048, 4096)
+
+
+def test_threads_are_as_many_as_a_container_may_use(tmp_path: Path) -> None:
+    limit = tmp_path / "cpu.max"
+    free = available_cores(limit)
+    for text, cores in (("100000 100000", 1), ("max 100000", free), ("6400000 100000", free)):
+        limit.write_text(text)
+        assert available_cores(limit) == cores
+    assert default_threads("llamacpp") <= default_threads("onnx") <= 8
 
 
 def test_every_mistake_is_named_with_its_variable() -> None:
