@@ -295,3 +295,18 @@ async def test_an_estimate_tells_calls_tokens_and_cost_before_they_are_paid(real
         wrong: list[dict[str, Any]] = [{}, {"texts": []}, {"texts": "a"}]
         for body in wrong:
             assert (await ada.send("/documents/estimate", body)).status_code == 422
+
+
+async def test_the_model_that_the_documents_are_embedded_with_is_in_use(real: Real, upstream: ModelServer) -> None:
+    async with real(COSINE_THRESHOLD="-1") as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.add("OpenAI-API-Compatible", "vectors", "embedding", upstream.openai_url)
+        gone = {"llm_factory": "OpenAI-API-Compatible", "llm_name": "vectors"}
+        await ada.index(ADA, "ada.txt")
+        await ada.idle()
+        for path in ("/llm/delete_llm", "/llm/delete_factory"):
+            refused = await ada.send(path, gone)
+            assert refused.status_code == 409, refused.text
+            assert "re_embed" in refused.json()["message"]
+        assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
+        assert (await ada.send("/llm/delete_llm", gone | {"force": True})).json()["retcode"] == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,7 @@ from lightrag.api.context import ServerContext
 from lightrag.api.dependencies import get_server, get_workspace
 from lightrag.api.llm_answers import CallFailed
 from lightrag.api.routers.access import get_actor
-from lightrag.errors import InvalidInput, NotFound
+from lightrag.errors import Conflict, InvalidInput, NotFound
 from lightrag.tenancy.catalogue import Catalogue
 from lightrag.tenancy.catalogue.chosen import catalogue_of
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType, current_caller
@@ -69,6 +69,24 @@ class Desk:
         plane = await self._server.control.existing()
         entry = await plane.directory.get(self.workspace) if plane is not None else None
         return None if plane is None or entry is None else Place(entry.id, plane, self._registry(plane))
+
+    async def check_data_keep_their_model(self, place: Place, goes: Callable[[ModelInfo], bool]) -> None:
+        """Raise `Conflict` where the workspace's vectors are of a model that nothing would serve any more."""
+        from lightrag.tenancy.workspace_models import recorded_name
+
+        candidates = await place.registry.candidates(place.workspace_id, ModelType.EMBEDDING, None)
+        gone = {model.id for model in await place.registry.models(place.workspace_id) if goes(model)}
+        if self._server.tenants is None or not any(candidate.model_id in gone for candidate in candidates):
+            return
+        async with self._server.tenants.lease(self.workspace, creates=False) as engine:
+            made_with = await engine.embedding_of_data()
+        serving = [candidate for candidate in candidates if recorded_name(candidate) == made_with]
+        if serving and all(candidate.model_id in gone for candidate in serving):
+            raise Conflict(
+                f"The workspace's documents are embedded with '{serving[0].ref.text}', so that it is in use: change "
+                "the embedding model first (POST /llm/re_embed), or send force: true, after which questions fail "
+                "until it is back"
+            )
 
     async def for_change(self) -> Place:
         """Return the workspace's models to be changed; an entry is made when something is stored.

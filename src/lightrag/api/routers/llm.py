@@ -77,6 +77,15 @@ async def delete_llm(request: Request, desk: DeskDep) -> Response:
     type, force = _type(fields), flag(fields, "force") or False
     label = optional_text(fields, "credential")
     place = await desk.for_change()
+    if not force and type in (None, ModelType.EMBEDDING):
+        await desk.check_data_keep_their_model(
+            place,
+            lambda model: (
+                model.ref.provider == factory
+                and name in (model.ref.name, model.ref.name.partition("___")[0])
+                and label in (None, model.credential.label)
+            ),
+        )
     await place.registry.delete_model(
         desk.actor, place.workspace_id, factory, name, type=type, label=label, force=force
     )
@@ -104,6 +113,8 @@ async def delete_factory(request: Request, desk: DeskDep) -> Response:
     fields = await read_fields(request)
     factory, force = text(fields, "llm_factory"), flag(fields, "force") or False
     place = await desk.for_change()
+    if not force:
+        await desk.check_data_keep_their_model(place, lambda model: model.ref.provider == factory)
     await place.registry.delete_credential(desk.actor, place.workspace_id, factory, None, force=force)
     return succeeded(True)
 
