@@ -19,7 +19,7 @@ from lightrag.tenancy.catalogue.chosen import catalogue_of
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType, current_caller
 
 if TYPE_CHECKING:
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.probing import Outcome
     from lightrag.tenancy.registry import ModelRegistry

@@ -18,7 +18,7 @@ from lightrag.errors import InvalidInput
 
 if TYPE_CHECKING:
     from lightrag.tenancy.access import AccessRole
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.vault import RotationReport
 
@@ -37,7 +37,7 @@ async def control_plane(where: Where) -> AsyncIterator[ControlPlane]:
 
 def actor() -> Actor:
     """Return who makes changes here: whoever may use the server's files."""
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
 
     return Actor("cli")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightrag.cli.targets import SourceFile
 from lightrag.documents.folder import scan_folder
-from lightrag.documents.formats import SUPPORTED_SUFFIXES, suffix_of
+from lightrag.documents.formats import PICTURE_FORMATS, SUPPORTED_SUFFIXES, suffix_of
 from lightrag.errors import InvalidInput
 
 
@@ -37,7 +37,8 @@ async def _files_of(given: Path, real: Path) -> list[SourceFile]:
     if await asyncio.to_thread(real.is_dir):
         below = await scan_folder(real, SUPPORTED_SUFFIXES)
         return [SourceFile(item.path, f"{real.name}/{item.relative_path}".lstrip("/")) for item in below]
-    if suffix_of(real.name) not in SUPPORTED_SUFFIXES:
+    # Whether pictures are read is the workspace's affair.
+    if suffix_of(real.name) not in (*SUPPORTED_SUFFIXES, *PICTURE_FORMATS):
         raise InvalidInput(f"'{given}' is of a kind that cannot be read. Kinds: {', '.join(SUPPORTED_SUFFIXES)}")
     return [SourceFile(real, real.name)]
 

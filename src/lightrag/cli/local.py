@@ -9,7 +9,6 @@ from typing import Any
 
 from lightrag.cli.targets import Answer, Cited, DocumentState, Offered, Question, SourceFile, Work
 from lightrag.documents.folder import file_md5
-from lightrag.documents.formats import format_of
 from lightrag.documents.names import resolve_inside
 from lightrag.documents.uploads import store_upload
 from lightrag.engine import Engine
@@ -32,7 +31,7 @@ class LocalTarget:
 
     async def offer(self, file: SourceFile, tags: Mapping[str, TagValue]) -> Offered:
         """Copy the file into the input folder and accept it; a changed one replaces its former version."""
-        format_of(file.name)
+        await self._engine.check_file_type(file.name)
         known = await self._engine.find_by_path(file.name)
         if known is not None and known.delete_requested:
             raise Conflict("Its former version is being deleted; try again when that is done")

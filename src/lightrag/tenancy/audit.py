@@ -13,23 +13,9 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from lightrag.tenancy.contracts import Actor as Actor
 from lightrag.tenancy.database import ControlDatabase, new_key, now_microseconds
 from lightrag.tenancy.tables import AuditRow
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Actor:
-    """Who makes a change."""
-
-    kind: str
-    """key | user | token | cli | server"""
-    name: str = ""
-    request_id: str = ""
-
-    @property
-    def text(self) -> str:
-        """As it stands in the log."""
-        return f"{self.kind}:{self.name}" if self.name else self.kind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -83,6 +83,21 @@ class Candidate:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change."""
+
+    kind: str
+    """key | user | token | cli | server"""
+    name: str = ""
+    request_id: str = ""
+
+    @property
+    def text(self) -> str:
+        """As it stands in the log."""
+        return f"{self.kind}:{self.name}" if self.name else self.kind
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
     """On whose behalf a model is called; for background work nobody's."""
 

@@ -53,7 +53,7 @@ LOOK_AGAIN = 1.0
 CHAT_ROLES = (Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS, Role.ANSWER)
 _UNKNOWN, _UNLISTED = -2, -1
 """In place of a version: nothing is known, and the control plane does not know the workspace."""
-_BACKGROUND = frozenset({Role.EXTRACT, Role.SUMMARY})
+_BACKGROUND = frozenset({Role.EXTRACT, Role.SUMMARY, Role.IMAGE2TEXT})
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class LiveModels:
         self.account: Account | None = None
         """Whom calls are charged to; None where nobody keeps accounts."""
         self.embedding: EmbeddingModel
-        self.roles: Mapping[Role, KeptChat] = {role: LiveChat(self, role) for role in CHAT_ROLES}
+        self.roles: Mapping[Role, KeptChat] = {role: LiveChat(self, role) for role in (*CHAT_ROLES, Role.IMAGE2TEXT)}
 
     async def open(self, recorded: Manifest | None) -> Models:
         """Open what serves at this moment, and return the models of the engine."""
@@ -389,6 +389,11 @@ class LiveChat:
 
     def _model(self) -> KeptChat:
         model = self._live.chat(self._role)
+        if model is None and self._role is Role.IMAGE2TEXT:
+            raise AccessRefused(
+                "The workspace has no model that describes pictures any more; add one (POST /llm/add_llm with "
+                "model_type image2text)"
+            )
         if model is None:
             raise AccessRefused(
                 "The workspace has no chat model any more; add one (POST /llm/add_llm), or configure LLM_BINDING"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lightrag.indexing.manifest import Manifest
     from lightrag.model_assembly import Bundled, Models
     from lightrag.storage.contracts import Storage
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.directory import Workspace
     from lightrag.workspaces.archive import ArchiveFacts
@@ -473,7 +473,7 @@ class Tenants:
 
 
 def _server() -> Actor:
-    from lightrag.tenancy.audit import Actor as MadeActor
+    from lightrag.tenancy.contracts import Actor as MadeActor
 
     return MadeActor("server")
 

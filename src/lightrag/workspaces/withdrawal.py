@@ -22,7 +22,7 @@ from lightrag.workspaces.folders import WorkspaceFolders
 from lightrag.workspaces.pool import WorkspacePool
 
 if TYPE_CHECKING:
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.directory import Task, Workspace
 

@@ -32,7 +32,7 @@ from lightrag.errors import Forbidden, NotFound
 
 if TYPE_CHECKING:
     from lightrag.tenancy.access import AccessRole, TokenInfo, UserInfo
-    from lightrag.tenancy.audit import Actor
+    from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
 else:
     from typing import Any as Actor
@@ -54,7 +54,7 @@ async def get_plane(server: ServerDep) -> ControlPlane:
 
 async def get_actor(request: Request) -> Actor:
     """Return who makes this request, as the audit log names it."""
-    from lightrag.tenancy.audit import Actor as MadeActor
+    from lightrag.tenancy.contracts import Actor as MadeActor
 
     principal = principal_of(request.scope)
     name = f"{principal.name}#{principal.key[:8]}" if principal.key else principal.name

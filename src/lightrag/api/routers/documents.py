@@ -32,7 +32,6 @@ from lightrag.api.schemas.documents import (
     TrackStatus,
     counts_by_name,
 )
-from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.errors import Conflict, InvalidInput, NotFound
 from lightrag.types import DocStatus, DocumentRecord
 
@@ -172,9 +171,9 @@ async def pipeline_status(engine: EngineDep) -> PipelineStatusBody:
 
 
 @router.get("/supported_file_types", operation_id="list_file_types")
-async def supported_file_types() -> FileTypes:
-    """Return the suffixes of files that can be indexed."""
-    suffixes = sorted(SUPPORTED_SUFFIXES)
+async def supported_file_types(engine: EngineDep) -> FileTypes:
+    """Return the suffixes of files that can be indexed; those of pictures where a model of the workspace reads them."""
+    suffixes = sorted(await engine.file_types())
     return FileTypes(supported_extensions=suffixes, engines={"legacy": suffixes, "native": suffixes})
 
 

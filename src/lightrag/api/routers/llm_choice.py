@@ -72,6 +72,8 @@ async def effective(desk: DeskDep) -> Response:
             own[model.type].append(model.ref)
     answer: dict[str, Any] = {}
     for role, type in TYPE_OF_ROLE.items():
+        if type in _MEDIA:
+            continue
         choice = choose(role, defaults, own.get(type, []))
         names = [ref.text for ref in choice.refs]
         if choice.origin is Origin.SERVER:

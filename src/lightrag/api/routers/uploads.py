@@ -19,7 +19,6 @@ from lightrag.api.schemas.chunking import ChunkingRequest, choice_of
 from lightrag.api.schemas.common import OnConflict, Tags, plain_tags
 from lightrag.api.schemas.documents import BatchResponse, InsertResponse
 from lightrag.documents.folder import file_md5
-from lightrag.documents.formats import format_of
 from lightrag.documents.names import resolve_inside, safe_file_name, safe_folder
 from lightrag.documents.uploads import store_upload
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, UnreadableDocument, UnsupportedFormat
@@ -189,7 +188,7 @@ def _wish(
 async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish: _Wish) -> Accepted | str:
     """Store and accept a file; return a message where it was not needed because it lies there already."""
     base_name = safe_file_name(file.filename or "")
-    format_of(base_name)
+    await engine.check_file_type(base_name)
     if wish.chunking is not None:
         engine.check_chunking(wish.chunking)
     await engine.check_folder(wish.folder)
