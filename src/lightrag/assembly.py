@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrag.documents.formats import SUPPORTED_SUFFIXES
+from lightrag.documents.formats import FORMATS, PICTURE_FORMATS, SUPPORTED_SUFFIXES, Format
 from lightrag.documents.limits import ParseLimits
 from lightrag.documents.names import resolve_inside
+from lightrag.documents.pictures import PictureRules
 from lightrag.documents.service import DocumentParser
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.embedded.nlp_extractor import NLPExtractor
@@ -28,6 +29,7 @@ from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, manifest_of_data, read_manifest
 from lightrag.indexing.owner import owner_name
+from lightrag.indexing.pictures import Illustrator
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
 from lightrag.indexing.progress import Progress
 from lightrag.indexing.re_embedding import ReEmbedding
@@ -123,12 +125,14 @@ def _engine(
     input_dir = settings.paths.input_dir / workspace if workspace else settings.paths.input_dir
     parser = _parser(settings)
     progress = Progress()
+    sight = _Sight(models, _picture_rules(settings))
     # The files of other workspaces lie in folders of the default workspace's folder.
     scan_rules = ScanRules(
         SUPPORTED_SUFFIXES,
         is_recursive=settings.indexing.scan_recursive,
         move_to=settings.indexing.scan_move_to,
         others=tuple if workspace else _Folders(settings.paths.working_dir),
+        more_suffixes=sight.suffixes,
     )
     scan = FolderScan(storage, input_dir, scan_rules, progress)
     embedding = settings.embedding
@@ -151,12 +155,14 @@ def _engine(
         extractor=extractor,
         vectorizer=vectorizer,
         fold=fold,
-        parse=_FileParser(parser, input_dir).parse,
+        parse=_FileParser(parser, input_dir, sight).parse,
         remove_file=scan.remove,
         settle_file=scan.settle,
         forget_answers=_forgetter(extractor, models),
         progress=progress,
         gate=ExtractionGate(2 * slots),
+        illustrator=_illustrator(settings, models),
+        sees=lambda: sight.rules is not None,
     )
 
     async def release() -> None:
@@ -196,6 +202,7 @@ def _engine(
             embedding_facts=lambda: models.embedding.facts,
             wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
             asks_a_model=lambda: _asking(extractor),
+            formats=sight.formats,
             re_embedding=_re_embedding(storage, models),
         )
     )
@@ -259,14 +266,53 @@ class _Folders:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Sight:
+    """Knows whether pictures are described at the moment."""
+
+    models: Models
+    wanted: PictureRules
+
+    @property
+    def rules(self) -> PictureRules | None:
+        """Which pictures are; None for none."""
+        return self.wanted if self.wanted.max_count and Role.IMAGE2TEXT in self.models.chat else None
+
+    async def current_rules(self) -> PictureRules | None:
+        """Return which pictures are, by what the models are now."""
+        await self.models.refresh()
+        return self.rules
+
+    async def formats(self) -> Mapping[str, Format]:
+        """Return the formats of files that can be read."""
+        return FORMATS if await self.current_rules() is None else {**FORMATS, **PICTURE_FORMATS}
+
+    async def suffixes(self) -> Collection[str]:
+        """Return those of pictures, where these are read."""
+        return () if await self.current_rules() is None else tuple(PICTURE_FORMATS)
+
+
+def _picture_rules(settings: Settings) -> PictureRules:
+    parsing = settings.parsing
+    return PictureRules(parsing.max_pictures, parsing.picture_min_pixels, parsing.picture_max_bytes)
+
+
+def _illustrator(settings: Settings, models: Models) -> Illustrator | None:
+    chat = models.lasting(Role.IMAGE2TEXT)
+    if chat is None:
+        return None
+    return Illustrator(chat, language=settings.indexing.language, parallel=settings.llm.extract.max_async)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class _FileParser:
     parser: DocumentParser
     input_dir: Path
+    sight: _Sight
 
     async def parse(self, record: DocumentRecord) -> ParsedDocument:
         """Read the file of a document."""
         path = resolve_inside(self.input_dir, record.source_file)
-        return await self.parser.parse(path, record.source_file)
+        return await self.parser.parse(path, record.source_file, await self.sight.current_rules())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from lightrag.documents.folder import file_md5
+from lightrag.documents.formats import Format, format_of, known_formats
 from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
 from lightrag.indexing.chunkers import Chunkers
@@ -123,6 +124,8 @@ class EngineParts:
     """Returns binding and name of the embedding model that is asked for."""
     asks_a_model: Callable[[], Requests | None]
     """Returns what asks a model about chunks; None where the bundled parts read them."""
+    formats: Callable[[], Awaitable[Mapping[str, Format]]] = known_formats
+    """Returns the formats of files that can be indexed at this moment, by suffix."""
     re_embedding: ReEmbedding | None = None
     """Changes the embedding model, where models can be changed while the engine runs."""
 
@@ -265,6 +268,14 @@ class Engine:
     def check_chunking(self, choice: ChunkingChoice) -> None:
         """Raise `InvalidInput` where documents cannot be cut like this."""
         self._parts.chunkers.resolve(choice)
+
+    async def file_types(self) -> list[str]:
+        """Return the suffixes of files that can be indexed; pictures are among them where a model describes them."""
+        return list(await self._parts.formats())
+
+    async def check_file_type(self, name: str) -> None:
+        """Raise `UnsupportedFormat` where files of this name's suffix cannot be indexed."""
+        format_of(name, await self._parts.formats())
 
     async def check_folder(self, folder: str) -> None:
         """Raise `InvalidInput` where a folder below the input folder is not this workspace's to write to."""

@@ -390,7 +390,7 @@ class _Opening:
 
 def cached_roles(settings: Settings) -> frozenset[Role]:
     """Return the roles whose answers are kept."""
-    roles = {Role.SUMMARY}
+    roles = {Role.SUMMARY, Role.IMAGE2TEXT}
     if settings.indexing.cache_extractions:
         roles.add(Role.EXTRACT)
     if settings.query.cache_answers:

@@ -53,6 +53,18 @@ class PageSpan:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class FoundPicture:
+    """A picture of a document and its place in the text."""
+
+    content: bytes = dataclasses.field(repr=False)
+    media_type: str
+    offset: int
+    """Characters of the text before it."""
+    page: int | None = None
+    """The page that it is on, where the format has pages."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ParsedDocument:
     """The text of a file with what the format knows of it."""
 
@@ -61,6 +73,8 @@ class ParsedDocument:
     title: str | None = None
     warnings: tuple[str, ...] = ()
     """What was left out or could not be read, in words for the document's report."""
+    pictures: tuple[FoundPicture, ...] = ()
+    """In their order, each once; empty unless pictures were asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

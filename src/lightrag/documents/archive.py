@@ -20,6 +20,7 @@ from lightrag.documents.limits import MIB, ParseLimits
 from lightrag.errors import TooLarge, UnreadableDocument
 
 _BLOCK = 256 * 1024
+_SMALL = 64 * MIB
 _RATIO_FLOOR = 16 * MIB
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED_FLAG = 0x1
@@ -62,6 +63,10 @@ class SafeArchive:
     def read(self, name: str) -> bytes:
         """Return an entry's bytes. Raises KeyError where there is none of that name."""
         return self._zip.read(self._names[name])
+
+    def read_small(self, name: str) -> bytes | None:
+        """Return an entry's bytes; None where there are so many that they are not worth the memory."""
+        return self.read(name) if self._names[name].file_size <= _SMALL else None
 
     def open(self, name: str) -> IO[bytes]:
         """Open an entry for reading. Raises KeyError where there is none of that name."""

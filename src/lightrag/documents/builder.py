@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable
 
 from lightrag.documents.limits import MIB, ParseLimits
+from lightrag.documents.pictures import PictureDesk
 from lightrag.errors import TooLarge
-from lightrag.types import PageSpan
+from lightrag.types import FoundPicture, PageSpan, ParsedDocument
 
 _UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -43,6 +44,10 @@ class Summary:
     title: str | None
     warnings: tuple[str, ...]
 
+    def document(self, text: str, pictures: tuple[FoundPicture, ...] = ()) -> ParsedDocument:
+        """Return the document of this text."""
+        return ParsedDocument(text, self.pages, self.title, self.warnings, pictures)
+
 
 class TextBuilder:
     """Where a parser writes to. Every piece is cleaned and handed on at once, so spans count cleaned characters.
@@ -51,9 +56,19 @@ class TextBuilder:
     Raises TooLarge where the text or the number of pages passes its limit.
     """
 
-    def __init__(self, limits: ParseLimits, emit: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        limits: ParseLimits,
+        emit: Callable[[str], None],
+        desk: PictureDesk | None = None,
+        emit_picture: Callable[[FoundPicture], None] | None = None,
+    ) -> None:
+        """`desk` chooses among the pictures, which `emit_picture` takes; without both there are none."""
         self._limits = limits
         self._emit = emit
+        self._desk = desk
+        self._emit_picture = emit_picture
+        self._picture_count = 0
         self._length = 0
         self._held_return = False
         self._fresh_page = True
@@ -67,6 +82,37 @@ class TextBuilder:
     def length(self) -> int:
         """Characters written so far."""
         return self._length
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether neither text nor a picture was written."""
+        return self._length == 0 and not self._picture_count
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether pictures are wanted: if not, a parser does not even look for them."""
+        return self._desk is not None
+
+    def picture(self, load: Callable[[], bytes | None], size: tuple[int, int] | None = None) -> bool:
+        """Note a picture behind what was written so far; return whether it is wanted.
+
+        `load` returns a file's content, or None for what cannot be read as a picture; it is not called where enough
+        pictures were taken, or where `size` (width and height in pixels) is known and too small.
+        """
+        if self._desk is None or self._emit_picture is None:
+            return False
+        if size is not None and min(size) < self._desk.rules.min_pixels:
+            return False
+        if self._desk.is_full:
+            self._desk.skip()
+            return False
+        content = load()
+        taken = None if content is None else self._desk.judge(content)
+        if taken is None:
+            return False
+        self._picture_count += 1
+        self._emit_picture(FoundPicture(taken[0], taken[1], self._length, self._page))
+        return True
 
     def add(self, text: str) -> None:
         """Append text as it is."""
@@ -111,6 +157,8 @@ class TextBuilder:
             self._held_return = False
             self._put("\n")
         self._end_page()
+        for warning in self._desk.warnings() if self._desk is not None else ():
+            self.warn(warning)
         return Summary(tuple(self._pages), self._title, tuple(self._warnings))
 
     def _separated(self, text: str, separator: str) -> None:

@@ -16,6 +16,8 @@ from typing import Protocol, cast
 
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.limits import ParseLimits
+from lightrag.documents.pictures import SUFFIXES as PICTURE_SUFFIXES
+from lightrag.documents.pictures import PictureRules
 from lightrag.errors import UnsupportedFormat
 
 SUPPORTED_SUFFIXES: tuple[str, ...] = (
@@ -36,6 +38,8 @@ class Source:
     """The name to use in messages."""
     limits: ParseLimits = dataclasses.field(default_factory=ParseLimits)
     password: str | None = dataclasses.field(default=None, repr=False)
+    pictures: PictureRules | None = None
+    """Which pictures are wanted; None for none."""
 
 
 class Parser(Protocol):
@@ -83,6 +87,16 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 """Suffix (lower case, with its dot) to format."""
 
+PICTURE_FORMATS: Mapping[str, Format] = MappingProxyType(
+    dict.fromkeys(PICTURE_SUFFIXES, Format("picture", f"{_HERE}.picture:parse"))
+)
+"""Formats that are read only where a model describes pictures."""
+
+
+async def known_formats() -> Mapping[str, Format]:
+    """Return the formats that are read without any model."""
+    return FORMATS
+
 
 def suffix_of(name: str) -> str:
     """Return the suffix of a file name in lower case, with its dot; empty where there is none."""
@@ -91,7 +105,14 @@ def suffix_of(name: str) -> str:
 
 def format_of(name: str, formats: Mapping[str, Format] = FORMATS) -> Format:
     """Return the format of a file by its name. Raises UnsupportedFormat."""
-    found = formats.get(suffix_of(name))
+    suffix = suffix_of(name)
+    found = formats.get(suffix)
+    if found is None and suffix in PICTURE_FORMATS:
+        raise UnsupportedFormat(
+            f"Unsupported file type. Pictures ({suffix}) are read where the workspace has a model that describes "
+            "them; add one with POST /llm/add_llm and model_type image2text. "
+            f"Supported types: {tuple(formats)}"
+        )
     if found is None:
         raise UnsupportedFormat(f"Unsupported file type. Supported types: {tuple(formats)}")
     return found

@@ -1,7 +1,8 @@
 """What the server and a reader process say to each other over its standard input and output.
 
 A frame is one byte of kind, four bytes of length (big endian), and the payload. The server sends one request frame
-per file; the reader answers with any number of text frames and then one that ends the answer.
+per file; the reader answers with any number of text frames and pictures, and then one frame that ends the answer. A
+picture is a frame of JSON that tells what it is and how long, and frames with its bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ TEXT_CHARACTERS = 256 * 1024
 
 REQUEST = b"Q"
 TEXT = b"T"
+PICTURE = b"P"
+PICTURE_BYTES = b"B"
 DONE = b"D"
 FAILED = b"E"
 

@@ -15,8 +15,9 @@ from lightrag.documents import protocol
 from lightrag.documents.builder import Summary, TextCollector
 from lightrag.documents.formats import Format, Source
 from lightrag.documents.limits import MIB
+from lightrag.documents.pictures import PictureRules
 from lightrag.errors import InvalidInput, TooLarge, UnreadableDocument, UnsupportedFormat
-from lightrag.types import PageSpan
+from lightrag.types import FoundPicture, PageSpan, ParsedDocument
 
 _ERRORS: dict[str, type[InvalidInput]] = {
     "TooLarge": TooLarge,
@@ -25,6 +26,8 @@ _ERRORS: dict[str, type[InvalidInput]] = {
 }
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
 _RETIRED_ABOVE = 256 * MIB
+_ANSWERS = (protocol.TEXT, protocol.PICTURE, protocol.PICTURE_BYTES, protocol.DONE, protocol.FAILED)
+_MEDIA_TYPES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff"))
 
 
 class ReaderGone(Exception):
@@ -60,8 +63,8 @@ class ReaderProcess:
         """Whether it waits for a file and has not grown large over earlier ones."""
         return self._process.returncode is None and not self._is_answering and self._peak_memory < _RETIRED_ABOVE
 
-    async def read(self, source: Source, format: Format) -> tuple[str, Summary]:
-        """Return the text of a file and what is known of it.
+    async def read(self, source: Source, format: Format) -> ParsedDocument:
+        """Return the text of a file and what is known of it, with its pictures where the source wants them.
 
         Raises UnreadableDocument, TooLarge, and ReaderGone where the process did not even begin to answer.
         """
@@ -72,10 +75,11 @@ class ReaderProcess:
             "name": source.name,
             "password": source.password,
             "limits": dataclasses.asdict(source.limits),
+            "pictures": dataclasses.asdict(source.pictures) if source.pictures is not None else None,
         }
         stdin = self._process.stdin
         assert stdin is not None
-        collector = TextCollector(source.limits)
+        collector, pictures = TextCollector(source.limits), _Pictures(source.pictures)
         has_begun = False
         self.files_read += 1
         self._is_answering = True
@@ -88,13 +92,19 @@ class ReaderProcess:
                 if kind == protocol.TEXT:
                     collector.add(payload.decode("utf-8"))
                     continue
+                if kind == protocol.PICTURE:
+                    pictures.begin(json.loads(payload))
+                    continue
+                if kind == protocol.PICTURE_BYTES:
+                    pictures.add(payload)
+                    continue
                 content = json.loads(payload)
                 self._peak_memory = int(content["peak_memory"])
                 result = _failure(content) if kind == protocol.FAILED else _summary(content)
                 self._is_answering = False
                 if isinstance(result, InvalidInput):
                     raise result
-                return collector.take(), result
+                return result.document(collector.take(), pictures.take())
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             await self._process.wait()
             if self.files_read > 1 and not has_begun:
@@ -116,7 +126,7 @@ class ReaderProcess:
         stdout = self._process.stdout
         assert stdout is not None
         kind, length = protocol.HEADER.unpack(await stdout.readexactly(protocol.HEADER.size))
-        if length > protocol.MAX_PAYLOAD or kind not in (protocol.TEXT, protocol.DONE, protocol.FAILED):
+        if length > protocol.MAX_PAYLOAD or kind not in _ANSWERS:
             raise ValueError("not a frame")
         return kind, await stdout.readexactly(length)
 
@@ -129,6 +139,44 @@ class ReaderProcess:
         return UnreadableDocument(
             f"'{source.name}' made the {format.label} reader end{how}: the file is damaged, or needs more than "
             f"{source.limits.max_memory_bytes / MIB:.0f} MiB of memory. Save it again in its own program, or split it."
+        )
+
+
+class _Pictures:
+    """Puts pictures together. Whatever the process says, they stay within the rules."""
+
+    def __init__(self, rules: PictureRules | None) -> None:
+        self._rules = rules or PictureRules(max_count=0, max_total_bytes=0)
+        self._facts: list[tuple[str, int, int | None]] = []
+        self._contents: list[bytearray] = []
+        self._missing = 0
+        self._left = self._rules.max_total_bytes
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Take what a picture is. Raises ValueError where it is not allowed."""
+        size, media_type, page = int(facts["size"]), str(facts["media_type"]), facts["page"]
+        is_allowed = 0 < size <= min(self._left, self._rules.max_bytes) and media_type in _MEDIA_TYPES
+        if self._missing or not is_allowed or len(self._facts) >= self._rules.max_count:
+            raise ValueError("not a picture that was asked for")
+        self._left -= size
+        self._missing = size
+        self._facts.append((media_type, int(facts["offset"]), None if page is None else int(page)))
+        self._contents.append(bytearray())
+
+    def add(self, part: bytes) -> None:
+        """Take bytes of the last picture."""
+        if not 0 < len(part) <= self._missing:
+            raise ValueError("not a part of a picture")
+        self._missing -= len(part)
+        self._contents[-1] += part
+
+    def take(self) -> tuple[FoundPicture, ...]:
+        """Return the pictures."""
+        if self._missing:
+            raise ValueError("a picture is incomplete")
+        return tuple(
+            FoundPicture(bytes(content), media_type, offset, page)
+            for content, (media_type, offset, page) in zip(self._contents, self._facts, strict=True)
         )
 
 

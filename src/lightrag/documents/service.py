@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lightrag.documents.builder import Summary, TextBuilder, TextCollector
-from lightrag.documents.formats import FORMATS, Format, Source, format_of, load_parser
+from lightrag.documents.builder import TextBuilder, TextCollector
+from lightrag.documents.formats import FORMATS, PICTURE_FORMATS, Format, Source, format_of, load_parser
 from lightrag.documents.limits import MIB, ParseLimits
+from lightrag.documents.pictures import PictureRules
 from lightrag.documents.reader import ReaderGone, ReaderProcess
 from lightrag.documents.running import run_parser
 from lightrag.documents.threads import in_thread
@@ -69,26 +70,27 @@ class DocumentParser:
         if self._stopping:
             await asyncio.wait(self._stopping)
 
-    async def parse(self, path: Path, name: str) -> ParsedDocument:
+    async def parse(self, path: Path, name: str, pictures: PictureRules | None = None) -> ParsedDocument:
         """Return the text of the file at `path`; `name` tells its format and is used in messages.
 
-        The text is never blank. Raises UnsupportedFormat, TooLarge, or UnreadableDocument.
+        With `pictures` the pictures that it says are returned, too, and files that are pictures are read. The text is
+        never blank where there are no pictures. Raises UnsupportedFormat, TooLarge, or UnreadableDocument.
         """
-        format = format_of(name, self._formats)
-        source = Source(path, name, self._limits, self._password)
+        if pictures is not None and pictures.max_count == 0:
+            pictures = None
+        format = format_of(name, self._formats if pictures is None else {**self._formats, **PICTURE_FORMATS})
+        source = Source(path, name, self._limits, self._password, pictures)
         await in_thread(_check_file, source)
         try:
             async with asyncio.timeout(self._limits.timeout_seconds if not format.is_isolated else None):
-                text, summary = await (
-                    self._isolated(source, format) if format.is_isolated else _inline(source, format)
-                )
+                parsed = await (self._isolated(source, format) if format.is_isolated else _inline(source, format))
         except TimeoutError:
             raise _too_slow(source) from None
-        if not text or text.isspace():
+        if not parsed.pictures and (not parsed.text or parsed.text.isspace()):
             raise UnreadableDocument(f"'{name}' holds no text.")
-        return ParsedDocument(text=text, pages=summary.pages, title=summary.title, warnings=summary.warnings)
+        return parsed
 
-    async def _isolated(self, source: Source, format: Format) -> tuple[str, Summary]:
+    async def _isolated(self, source: Source, format: Format) -> ParsedDocument:
         async with self._slots:
             try:
                 return await self._read(source, format)
@@ -96,7 +98,7 @@ class DocumentParser:
                 # It had died while idle; that says nothing about this file.
                 return await self._read(source, format)
 
-    async def _read(self, source: Source, format: Format) -> tuple[str, Summary]:
+    async def _read(self, source: Source, format: Format) -> ParsedDocument:
         reader = self._take_idle() or await ReaderProcess.start(self._limits.max_memory_bytes)
         try:
             # Time spent waiting for a slot does not count.
@@ -138,7 +140,7 @@ class _Abandoned(Exception):
     """Nobody waits for the text any more."""
 
 
-async def _inline(source: Source, format: Format) -> tuple[str, Summary]:
+async def _inline(source: Source, format: Format) -> ParsedDocument:
     abandoned = threading.Event()
     try:
         work = asyncio.ensure_future(asyncio.to_thread(_run_inline, source, format, abandoned))
@@ -151,7 +153,7 @@ async def _inline(source: Source, format: Format) -> tuple[str, Summary]:
         raise
 
 
-def _run_inline(source: Source, format: Format, abandoned: threading.Event) -> tuple[str, Summary]:
+def _run_inline(source: Source, format: Format, abandoned: threading.Event) -> ParsedDocument:
     collector = TextCollector(source.limits)
 
     def emit(piece: str) -> None:
@@ -160,7 +162,7 @@ def _run_inline(source: Source, format: Format, abandoned: threading.Event) -> t
         collector.add(piece)
 
     summary = run_parser(load_parser(format.parser), format.label, source, TextBuilder(source.limits, emit))
-    return collector.take(), summary
+    return summary.document(collector.take())
 
 
 def _check_file(source: Source) -> None:

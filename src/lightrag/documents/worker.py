@@ -17,8 +17,10 @@ from lightrag.documents import protocol
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source, load_parser
 from lightrag.documents.limits import ParseLimits
+from lightrag.documents.pictures import PictureDesk, PictureRules
 from lightrag.documents.running import run_parser
 from lightrag.errors import LightRAGError
+from lightrag.types import FoundPicture
 
 
 def main() -> None:
@@ -36,10 +38,11 @@ def answer(request: dict[str, Any], answers: BinaryIO) -> None:
     """Read one file and write the frames of the answer."""
     limits = ParseLimits(**request["limits"])
     _limit_cpu(limits.timeout_seconds)
-    source = Source(Path(request["path"]), request["name"], limits, request["password"])
+    rules = PictureRules(**request["pictures"]) if request["pictures"] is not None else None
+    source = Source(Path(request["path"]), request["name"], limits, request["password"], rules)
     sender = _TextSender(answers)
     try:
-        out = TextBuilder(limits, sender.send)
+        out = TextBuilder(limits, sender.send, PictureDesk(rules) if rules is not None else None, sender.send_picture)
         summary = run_parser(load_parser(request["parser"]), request["label"], source, out)
         sender.flush()
     except LightRAGError as error:
@@ -135,6 +138,19 @@ class _TextSender:
             self._length += len(part)
             if self._length >= protocol.TEXT_CHARACTERS:
                 self.flush()
+
+    def send_picture(self, picture: FoundPicture) -> None:
+        """Send a picture at once; it tells its place itself."""
+        facts = {
+            "media_type": picture.media_type,
+            "offset": picture.offset,
+            "page": picture.page,
+            "size": len(picture.content),
+        }
+        self._answers.write(protocol.json_frame(protocol.PICTURE, facts))
+        for start in range(0, len(picture.content), protocol.MAX_PAYLOAD):
+            part = picture.content[start : start + protocol.MAX_PAYLOAD]
+            self._answers.write(protocol.frame(protocol.PICTURE_BYTES, part))
 
     def flush(self) -> None:
         """Send what was gathered."""

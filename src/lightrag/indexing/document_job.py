@@ -36,6 +36,7 @@ from lightrag.indexing.given import GRAPH, GivenExtractor, drop_given, is_given,
 from lightrag.indexing.given import KEY as GIVEN
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
 from lightrag.indexing.intake import summary_of
+from lightrag.indexing.pictures import LEFT, Illustrated, Illustrator
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
 from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
@@ -95,6 +96,10 @@ class JobTools:
     gate: ExtractionGate
     settle_file: RemoveFile | None = None
     """Moves the file of a document that is processed, where that is wished."""
+    illustrator: Illustrator | None = None
+    """Describes the pictures that `parse` returns, where a model may come that does."""
+    sees: Callable[[], bool] = lambda: False
+    """Tells whether there is such a model at this moment."""
 
 
 class DocumentJob:
@@ -108,6 +113,7 @@ class DocumentJob:
         """Whether the lease was given up with the last write."""
         self._tickets: list[Ticket] = []
         self._notes: list[str] = []
+        self._pictures_failed: tuple[ModelError, ...] = ()
         self._started = int(time.time())
         self._extractor: Extractor = (
             GivenExtractor(tools.storage) if record.metadata.get(GIVEN) == GRAPH else tools.extractor
@@ -168,6 +174,7 @@ class DocumentJob:
 
     async def delete(self) -> None:
         """Take the document and all that it contributed out of the workspace."""
+        await self._forget_pictures()
         for group in _groups(self._record.chunks_list):
             await self._forget_answers(group)
             await self._remove(group, deleting=True)
@@ -188,6 +195,12 @@ class DocumentJob:
             rows = await self._tools.storage.kv(Namespace.TEXT_CHUNKS).get(chunk_ids)
             await self._tools.forget_answers([chunk_of_row(key, row) for key, row in rows.items()])
 
+    async def _forget_pictures(self) -> None:
+        if self._tools.illustrator is not None and self._record.metadata.get("delete_llm_cache"):
+            head = await read_head(self._tools.storage.kv(Namespace.FULL_DOCS), self._record.id)
+            if head is not None and head.pictures:
+                await self._tools.illustrator.forget(head.pictures)
+
     async def fail(self, reason: str) -> None:
         """Record why the document could not be indexed."""
         await self._close(status=DocStatus.FAILED, error_msg=reason, metadata=self._report())
@@ -205,28 +218,51 @@ class DocumentJob:
     async def _text(self) -> StoredText:
         """Return the head of the document's text, which is read from its file and stored if it is not yet."""
         record = self._record
-        if record.source_file and not record.content_hash:
+        if record.source_file and (not record.content_hash or self._has_pictures_left()):
             await self._update()
-            parsed = await self._tools.parse(record)
+            illustrated = await self._illustrated(await self._tools.parse(record))
+            parsed = illustrated.document
             self._notes += parsed.warnings
+            self._pictures_failed = illustrated.failures
             content_hash = await asyncio.to_thread(md5_hex, parsed.text)
             await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed.text)
-            if await self._write(lambda tx: self._keep_text(tx, parsed, content_hash)):
+            if await self._write(lambda tx: self._keep_text(tx, illustrated, content_hash)):
                 raise Superseded
         head = await read_head(self._tools.storage.kv(Namespace.FULL_DOCS), record.id)
         if head is None:
             raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
         return head
 
-    async def _keep_text(self, tx: Storage, parsed: ParsedDocument, content_hash: str) -> bool:
+    def _has_pictures_left(self) -> bool:
+        """Tell whether pictures are to be described that an earlier run could not get described."""
+        if not self._record.metadata.get(LEFT):
+            return False
+        if not self._tools.sees():
+            # What was described stays, although the model that did it is gone.
+            self._notes.append(f"{self._record.metadata[LEFT]} picture(s) were not described: no model does so now.")
+            return False
+        return True
+
+    async def _illustrated(self, parsed: ParsedDocument) -> Illustrated:
+        if self._tools.illustrator is None or not parsed.pictures:
+            return Illustrated(parsed, ())
+        return await self._tools.illustrator.illustrate(parsed)
+
+    async def _keep_text(self, tx: Storage, illustrated: Illustrated, content_hash: str) -> bool:
         """Store the text; return whether it turned out to be that of another document."""
+        parsed = illustrated.document
         twin = await tx.documents.by_content_hash(content_hash)
         if twin is not None and twin.id != self._record.id and not twin.delete_requested:
             await self._put(tx, **self._duplicate_of(twin))
             return True
-        await store_head(tx.kv(Namespace.FULL_DOCS), self._record.id, parsed, self._record.file_path)
+        texts, record = tx.kv(Namespace.FULL_DOCS), self._record
+        await store_head(texts, record.id, parsed, record.file_path, illustrated.keys)
         summary = summary_of(parsed.text)
-        await self._put(tx, content_hash=content_hash, content_summary=summary, content_length=len(parsed.text))
+        changes: dict[str, Any] = {"content_hash": content_hash, "content_summary": summary}
+        if illustrated.failures or LEFT in record.metadata:
+            # With the text, so that also after a crash it is known that something is missing in it.
+            changes["metadata"] = {**record.metadata, LEFT: len(illustrated.failures)}
+        await self._put(tx, content_length=len(parsed.text), **changes)
         return False
 
     def _duplicate_of(self, twin: DocumentRecord) -> dict[str, Any]:
@@ -378,19 +414,31 @@ class DocumentJob:
             self._offer(await texts_of(storage, [key for key in keys if str(key) in stale]))
 
     async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
-        if not failures:
+        if not failures and not self._pictures_failed:
             await self._close(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
             if self._tools.settle_file is not None:
                 await self._tools.settle_file(self._record)
             return
-        first = next(iter(failures.values()))
         await self._close(
             status=DocStatus.FAILED,
             failed_chunks=tuple(chunk.id for chunk in chunks if chunk.id in failures),
-            error_msg=f"{len(failures)} of {len(chunks)} chunks could not be extracted: {first}. "
-            "What succeeded is in the graph; retry the failed documents to do only these chunks again",
+            error_msg=self._reason(len(chunks), failures),
             metadata=self._report(),
         )
+
+    def _reason(self, chunks: int, failures: dict[str, ModelError]) -> str:
+        said, only = [], []
+        if failures:
+            first = next(iter(failures.values()))
+            said.append(f"{len(failures)} of {chunks} chunks could not be extracted: {first}.")
+            only.append("chunks")
+        if pictures := self._pictures_failed:
+            said.append(f"{len(pictures)} picture(s) could not be described: {pictures[0]}.")
+            only.append("pictures")
+        said.append(
+            f"What succeeded is in the graph; retry the failed documents to do only these {' and '.join(only)} again"
+        )
+        return " ".join(said)
 
     def _offer(self, stale: Sequence[StaleText]) -> None:
         if stale:
@@ -403,6 +451,8 @@ class DocumentJob:
             "processing_end_time": int(time.time()),
         }
         report.pop("warnings", None)
+        if not self._pictures_failed:
+            report.pop(LEFT, None)
         return {**report, "warnings": self._notes[:20]} if self._notes else report
 
     async def _update(self, **changes: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from lightrag.storage.contracts import KVStore
 from lightrag.types import JsonObject, PageSpan, ParsedDocument
@@ -34,8 +34,13 @@ async def store_parts(store: KVStore, doc_id: str, text: str) -> None:
             await store.put({_part_key(doc_id, number): {"content": part}})
 
 
-async def store_head(store: KVStore, doc_id: str, parsed: ParsedDocument, file_path: str) -> None:
-    """Store a text of ordinary size, or what makes one of the pieces that `store_parts` stored."""
+async def store_head(
+    store: KVStore, doc_id: str, parsed: ParsedDocument, file_path: str, pictures: Sequence[str] = ()
+) -> None:
+    """Store a text of ordinary size, or what makes one of the pieces that `store_parts` stored.
+
+    `pictures` are the keys of the kept descriptions that stand in the text.
+    """
     is_whole = len(parsed.text) <= WHOLE_CHARS
     row: JsonObject = {
         "content": parsed.text if is_whole else "",
@@ -44,6 +49,8 @@ async def store_head(store: KVStore, doc_id: str, parsed: ParsedDocument, file_p
     }
     if not is_whole:
         row["parts"] = -(-len(parsed.text) // PART_CHARS)
+    if pictures:
+        row["pictures"] = list(pictures)
     await store.put({doc_id: row})
 
 
@@ -56,6 +63,8 @@ class StoredText:
     pages: tuple[PageSpan, ...]
     parts: int
     """How many pieces there are; 0 where it is one row."""
+    pictures: tuple[str, ...] = ()
+    """Keys of the kept descriptions that stand in it."""
 
 
 async def read_head(store: KVStore, doc_id: str) -> StoredText | None:
@@ -64,7 +73,7 @@ async def read_head(store: KVStore, doc_id: str) -> StoredText | None:
     if row is None:
         return None
     pages = tuple(PageSpan(*page) for page in row.get("pages", ()))
-    return StoredText(str(row["content"]), pages, int(row.get("parts", 0)))
+    return StoredText(str(row["content"]), pages, int(row.get("parts", 0)), tuple(row.get("pictures", ())))
 
 
 async def read_pieces(store: KVStore, doc_id: str, head: StoredText) -> AsyncIterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from lightrag.documents.folder import FoundFile, file_md5, scan_folder
@@ -33,6 +33,8 @@ class ScanRules:
     """Folder below the input folder to which processed files are moved; empty where they stay."""
     others: Callable[[], Collection[str]] = tuple
     """Names the folders directly below that belong to other workspaces."""
+    more_suffixes: Callable[[], Awaitable[Collection[str]]] | None = None
+    """Returns those that are taken besides at the moment."""
 
 
 class FolderScan:
@@ -77,7 +79,7 @@ class FolderScan:
         await remove_abandoned_parts(self._root)
         found = await scan_folder(
             self._root,
-            self._rules.suffixes,
+            await self._suffixes(),
             await self._skipped(),
             is_recursive=self._rules.is_recursive,
         )
@@ -149,7 +151,7 @@ class FolderScan:
 
     async def delete_files(self) -> int:
         """Delete all readable files of the folder, but not those that were moved away; return how many."""
-        found = await scan_folder(self._root, self._rules.suffixes, await self._skipped())
+        found = await scan_folder(self._root, await self._suffixes(), await self._skipped())
         for file in found:
             path = resolve_inside(self._root, file.relative_path)
             await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -160,6 +162,10 @@ class FolderScan:
         first = folder.split("/", 1)[0]
         if first and first in await self._skipped():
             raise InvalidInput(f"The folder '{first}' is used otherwise; choose another one")
+
+    async def _suffixes(self) -> list[str]:
+        more = self._rules.more_suffixes
+        return [*self._rules.suffixes, *(await more() if more is not None else ())]
 
     async def _skipped(self) -> list[str]:
         moved = [self._rules.move_to] if self._rules.move_to else []

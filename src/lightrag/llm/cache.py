@@ -56,6 +56,7 @@ _CACHE_TYPES = {
     Role.SUMMARY: "summary",
     Role.KEYWORDS: "keywords",
     Role.ANSWER: "query",
+    Role.IMAGE2TEXT: "image2text",
 }
 
 
@@ -80,6 +81,9 @@ def _parts(facts: ModelFacts, request: ChatRequest) -> Iterator[str]:
     for message in request.messages:
         yield message.role
         yield message.content
+    if request.picture is not None:
+        yield request.picture.media_type
+        yield hashlib.sha256(request.picture.content).hexdigest()
 
 
 @dataclasses.dataclass(slots=True)

@@ -9,7 +9,7 @@ from lightrag.types import JsonObject
 
 CHUNKS_MODE = "default"
 """LightRAG's mode of answers on chunks; all other modes are of questions."""
-_OF_CHUNKS = frozenset({"extract", "summary"})
+_OF_CHUNKS = frozenset({"extract", "summary", "image2text"})
 _PAGE = 1000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
@@ -22,6 +23,8 @@ class Role(StrEnum):
     ANSWER = "answer"
     EMBED = "embed"
     RERANK = "rerank"
+    IMAGE2TEXT = "image2text"
+    """Describes the pictures of documents."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +68,19 @@ class Message:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in a format of the web."""
+
+    content: bytes = dataclasses.field(repr=False)
+    media_type: str
+
+    @property
+    def base64(self) -> str:
+        """The content as text."""
+        return base64.b64encode(self.content).decode()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ChatRequest:
     """A conversation to be continued."""
 
@@ -80,6 +96,8 @@ class ChatRequest:
     """The chunk that the call is about: noted beside a cached answer, not sent and not part of its key."""
     fresh: bool = False
     """Ask the model even where an answer is kept, and keep none."""
+    picture: Picture | None = None
+    """What a model that describes pictures is asked about."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ PRIORITIES = {
     Role.RERANK: Priority.INTERACTIVE,
     Role.EXTRACT: Priority.INDEXING,
     Role.EMBED: Priority.INDEXING,
+    Role.IMAGE2TEXT: Priority.INDEXING,
     Role.SUMMARY: Priority.BACKGROUND,
 }
 

@@ -6,34 +6,25 @@ https://ai.google.dev/gemini-api/docs/image-understanding, https://docs.ollama.c
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 
-from lightrag.llm.contracts import ModelFacts, Usage
+from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts, Picture, Usage
 from lightrag.llm.endpoint import Endpoint
 from lightrag.llm.http_client import HttpClient
 from lightrag.llm.thinking import split_thinking
+from lightrag.llm.usage import estimate_usage
 from lightrag.llm.vertex_binding import GoogleTokens
 
+__all__ = ["DESCRIBE", "DIALECTS", "Description", "Picture", "VisionChat", "VisionDialect", "VisionModel"]
+
+MOST_TOKENS = 2048
+"""Of a description."""
 DESCRIBE = "Describe this picture: what it shows, and every text in it word for word."
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture in a format of the web."""
-
-    content: bytes = dataclasses.field(repr=False)
-    media_type: str
-
-    @property
-    def base64(self) -> str:
-        """The content as text."""
-        return base64.b64encode(self.content).decode()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,7 +150,7 @@ class VisionModel:
         """What is known of the model."""
         return self._facts
 
-    async def describe(self, picture: Picture, prompt: str = DESCRIBE, *, max_tokens: int = 2048) -> Description:
+    async def describe(self, picture: Picture, prompt: str = DESCRIBE, *, max_tokens: int = MOST_TOKENS) -> Description:
         """Return what the model says of a picture. Raises `ModelError`, `UnusableAnswer` where that is nothing."""
         body = self._dialect.body(self._facts.name, picture, prompt, max_tokens)
         raw = await self._client.post(self._dialect.path(self._facts.name) + self._query, body)
@@ -180,3 +171,32 @@ class VisionModel:
         await self._client.aclose()
         if self._tokens is not None:
             await self._tokens.aclose()
+
+
+class VisionChat:
+    """A model that describes pictures as a chat model, so that whatever goes around those goes around it."""
+
+    def __init__(self, model: VisionModel) -> None:
+        self._model = model
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        """Return the description of the request's picture."""
+        if request.picture is None:
+            raise ValueError("a model that describes pictures is asked without one")
+        prompt = "\n\n".join(message.content for message in request.messages)
+        said = await self._model.describe(request.picture, prompt, max_tokens=request.max_tokens or MOST_TOKENS)
+        return ChatReply(said.text, usage=said.usage or estimate_usage(request, said.text))
+
+    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+        """Yield the description in one piece."""
+        reply = await self.complete(request)
+        yield ChatDelta(text=reply.text, finish_reason=reply.finish_reason, usage=reply.usage)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._model.aclose()

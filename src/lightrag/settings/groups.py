@@ -252,3 +252,16 @@ class ParsingSettings(Group):
     timeout_seconds: Annotated[float, Option(("LIGHTRAG_PARSE_TIMEOUT",))] = Field(
         300, gt=0, description="seconds after which the reading of one file is given up"
     )
+    max_pictures: Annotated[int, Option(("LIGHTRAG_MAX_PICTURES",))] = Field(
+        50,
+        ge=0,
+        le=1000,
+        description="most pictures of one document that are described, where the workspace has a model of type "
+        "image2text; 0: none, and pictures are not read as documents",
+    )
+    picture_min_pixels: Annotated[Count, Option(("LIGHTRAG_PICTURE_MIN_PIXELS",))] = Field(
+        64, description="pictures with a shorter side than this are left out: bullets, lines, emblems"
+    )
+    picture_max_bytes: Annotated[Count, Option(("LIGHTRAG_PICTURE_MAX_SIZE",))] = Field(
+        5 * MIB, le=64 * MIB, description="most bytes of one picture that is described"
+    )

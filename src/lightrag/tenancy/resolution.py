@@ -18,6 +18,7 @@ TYPE_OF_ROLE: Mapping[Role, ModelType] = {
     **dict.fromkeys(CHAT_ROLES, ModelType.CHAT),
     Role.EMBED: ModelType.EMBEDDING,
     Role.RERANK: ModelType.RERANK,
+    Role.IMAGE2TEXT: ModelType.IMAGE2TEXT,
 }
 
 

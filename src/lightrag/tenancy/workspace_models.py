@@ -33,6 +33,7 @@ from lightrag.llm.meter import UsageMeter
 from lightrag.llm.router import RoutedChat, RoutedEmbedding
 from lightrag.llm.routing import BackendReport, Route
 from lightrag.llm.stack import cached_chat, chat_backend, embedding_backend, rerank_stack
+from lightrag.llm.vision import VisionChat, VisionModel
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType
 from lightrag.tenancy.ledger_models import (
     Account,
@@ -71,6 +72,10 @@ class Openers(Protocol):
 
     def open_rerank(self, candidate: Candidate) -> RerankModel:
         """Return the binding of a reranking model."""
+        ...
+
+    def open_image2text(self, candidate: Candidate) -> VisionModel:
+        """Return the binding of a model that describes pictures."""
         ...
 
 
@@ -115,7 +120,7 @@ async def read_plan(source: CandidateSource, workspace_id: str) -> Plan:
         # A weight of 0 takes a credential out of use.
         known[wanted] = [candidate for candidate in found if candidate.weight > 0]
     roles: dict[Role, Served] = {}
-    for role in (*CHAT_ROLES, Role.EMBED, Role.RERANK):
+    for role in (*CHAT_ROLES, Role.EMBED, Role.RERANK, Role.IMAGE2TEXT):
         found = known[TYPE_OF_ROLE[role]]
         choice = choose(role, defaults, refs_of(found))
         if choice.origin is not Origin.SERVER:
@@ -287,9 +292,7 @@ class WorkspaceClients:
             Route(
                 _name(candidate, candidates),
                 chat_backend(
-                    AccountedChat(
-                        _opened(self._openers.open_chat, candidate), lambda: self._account, paid_model(candidate)
-                    ),
+                    AccountedChat(_opened(self._open_chat, candidate), lambda: self._account, paid_model(candidate)),
                     limiter=self._limiter(candidate, self._options.chat_slots),
                     meter=self._meter,
                 ),
@@ -303,6 +306,11 @@ class WorkspaceClients:
         return cached_chat(
             routed, meter=self._meter, store=self._store, cached_roles=frozenset(self._options.cached_roles)
         )
+
+    def _open_chat(self, candidate: Candidate) -> ChatModel:
+        if candidate.type is ModelType.IMAGE2TEXT:
+            return VisionChat(self._openers.open_image2text(candidate))
+        return self._openers.open_chat(candidate)
 
     def _embedding(self, candidates: Sequence[Candidate]) -> EmbeddingModel:
         slots = self._options.embedding_slots

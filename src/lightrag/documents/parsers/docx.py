@@ -16,11 +16,13 @@ from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.ooxml import (
     Element,
+    PartPictures,
     attribute,
     children,
     local,
     main_part,
     parse_xml,
+    picture_id,
     related,
     set_core_title,
 )
@@ -45,7 +47,7 @@ def parse(source: Source, out: TextBuilder) -> None:
             for element in _body_elements(stream):
                 body.write(element)
         body.write_notes()
-    if out.length == 0:
+    if out.is_empty:
         raise UnreadableDocument(f"'{source.name}' holds no text.")
 
 
@@ -72,6 +74,8 @@ class _Body:
         self._out = out
         self._headings, self._list_styles = _styles(archive, part)
         self._notes: list[tuple[str, str]] = []
+        self._part_pictures = PartPictures(archive, part, out)
+        self._pictures: list[str] = []
         self._in_list = False
 
     def write(self, element: Element) -> None:
@@ -79,8 +83,10 @@ class _Body:
         name = local(element)
         if name == "p":
             self._paragraph(element)
+            self._write_pictures()
         elif name == "tbl":
             self._table(element)
+            self._write_pictures()
         elif name not in _SKIPPED:
             for child in element:
                 self.write(child)
@@ -97,6 +103,12 @@ class _Body:
         for number, key in enumerate(self._notes, start=1):
             if texts.get(key):
                 self._out.line(f"[^{number}]: {texts[key]}")
+
+    def _write_pictures(self) -> None:
+        """Note the pictures of what was written last."""
+        for identity in self._pictures:
+            self._part_pictures.write(identity)
+        self._pictures.clear()
 
     def _paragraph(self, paragraph: Element) -> None:
         text = self._text(paragraph).strip()
@@ -167,6 +179,8 @@ class _Body:
             elif name in _NOTES:
                 self._notes.append((_NOTES[name], attribute(child, "id") or ""))
                 parts.append(f"[^{len(self._notes)}]")
+            elif self._out.takes_pictures and (identity := picture_id(child)) is not None:
+                self._pictures.append(identity)
             elif name not in _SKIPPED:
                 self._collect(child, parts)
                 if name in ("p", "tc", "txbxContent"):

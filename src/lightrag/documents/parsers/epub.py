@@ -41,9 +41,22 @@ def parse(source: Source, out: TextBuilder) -> None:
                 continue
             chapter = _parse_chapter(decode_markup(archive.read(part), f"{source.name}/{part}"))
             if chapter is not None:
-                write_markup(chapter, out)
-    if out.length == 0:
+                write_markup(chapter, out, _Files(archive, posixpath.dirname(part)).get)
+    if out.is_empty:
         raise UnreadableDocument(f"'{source.name}' holds no text in any chapter.")
+
+
+class _Files:
+    """The files that a chapter refers to."""
+
+    def __init__(self, archive: SafeArchive, folder: str) -> None:
+        self._archive = archive
+        self._folder = folder
+
+    def get(self, reference: str) -> bytes | None:
+        """Return the file's content; None where the book does not have it."""
+        name = posixpath.normpath(posixpath.join(self._folder, unquote(reference)))
+        return self._archive.read_small(name) if name in self._archive else None
 
 
 def _refuse_protected(archive: SafeArchive, source: Source) -> None:

@@ -28,7 +28,7 @@ def parse(source: Source, out: TextBuilder) -> None:
         title = next(root.iter("title"), None)
         out.set_title("".join(title.itertext()) if title is not None else None)
         write_markup(root, out)
-    if out.length == 0:
+    if out.is_empty:
         raise UnreadableDocument(
             f"'{source.name}' holds no readable text. If a script builds the page, save it from a browser instead."
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 
 from lxml import etree
 
@@ -26,17 +28,25 @@ _BLOCKS = frozenset(
 _LAYOUT = ("table", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "pre")
 """A table with any of these in a cell arranges a page; it does not hold data."""
 _HEADINGS = {f"h{level}": f"{'#' * level} " for level in range(1, 7)}
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+Fetch = Callable[[str], bytes | None]
+"""Returns the file that a reference in the document leads to."""
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
 
 
-def write_markup(root: Element, out: TextBuilder) -> None:
-    """Write the readable text below `root`. Does not recurse, so no nesting is too deep."""
-    _Renderer(out).run(root)
+def write_markup(root: Element, out: TextBuilder, fetch: Fetch | None = None) -> None:
+    """Write the readable text below `root`. Does not recurse, so no nesting is too deep.
+
+    Pictures that stand in the document itself are noted, and those that `fetch` finds; nothing else is loaded.
+    """
+    _Renderer(out, fetch).run(root)
 
 
 class _Renderer:
-    def __init__(self, out: TextBuilder) -> None:
+    def __init__(self, out: TextBuilder, fetch: Fetch | None) -> None:
         self._out = out
+        self._fetch = fetch
+        self._pictures: list[str] = []
         self._parts: list[str] = []
         self._prefix = ""
         self._preformatted = 0
@@ -74,6 +84,8 @@ class _Renderer:
     def _start(self, name: str, element: Element) -> None:
         if name == "br":
             self._parts.append("\n")
+        if name == "img" and self._out.takes_pictures:
+            self._pictures.append(element.get("src", ""))
         if name not in _BLOCKS:
             return
         self._flush()
@@ -124,6 +136,22 @@ class _Renderer:
         self._was_item = False
 
     def _flush(self) -> None:
+        self._flush_text()
+        if self._table is None:
+            for reference in self._pictures:
+                self._out.picture(lambda reference=reference: self._load(reference))  # type: ignore[misc]
+            self._pictures.clear()
+
+    def _load(self, reference: str) -> bytes | None:
+        data = _DATA.match(reference)
+        if data is not None:
+            try:
+                return base64.b64decode(reference[data.end() :], validate=False)
+            except ValueError:
+                return None
+        return None if self._fetch is None or ":" in reference else self._fetch(reference)
+
+    def _flush_text(self) -> None:
         """Write the paragraph that was collected; inside a cell of a data table it only becomes a space."""
         if self._table is not None and self._parts:
             self._parts.append(" ")

@@ -51,6 +51,29 @@ def relationship_id(element: Element) -> str | None:
     return value
 
 
+def picture_id(element: Element) -> str | None:
+    """Return the relationship to the picture that an element shows; None where it shows none."""
+    name = local(element)
+    if name == "blip":
+        return attribute(element, "embed")
+    return relationship_id(element) if name == "imagedata" else None
+
+
+class PartPictures:
+    """The pictures that one part of a file refers to."""
+
+    def __init__(self, archive: SafeArchive, part: str, out: TextBuilder) -> None:
+        self._archive = archive
+        self._out = out
+        self._targets = relationships(archive, part) if out.takes_pictures else {}
+
+    def write(self, identity: str) -> None:
+        """Note a picture, where it is in the file."""
+        _, target = self._targets.get(identity, ("", ""))
+        if target in self._archive:
+            self._out.picture(lambda: self._archive.read_small(target))
+
+
 def children(element: Element, name: str) -> Iterator[Element]:
     """Yield the direct children of that local name."""
     return (child for child in element if local(child) == name)

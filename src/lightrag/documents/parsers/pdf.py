@@ -11,6 +11,7 @@ from pypdfium2 import raw
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.decoding import describe_signature
 from lightrag.documents.formats import Source
+from lightrag.documents.parsers.pdf_pictures import PdfPictures
 from lightrag.errors import TooLarge, UnreadableDocument
 
 _HEADER_WITHIN = 1024
@@ -31,18 +32,20 @@ def parse(source: Source, out: TextBuilder) -> None:
             )
         out.set_title(document.get_metadata_value("Title"))
         empty, damaged = [], []
+        pictures = PdfPictures(document, source.pictures, out)
         for index in range(count):
             out.start_page(index + 1)
             text = _page_text(document, index)
             if text is None:
                 damaged.append(index + 1)
-            elif not text.strip():
-                empty.append(index + 1)
-            else:
+                continue
+            if text.strip():
                 out.line(text)
+            if not pictures.write(index) and not text.strip():
+                empty.append(index + 1)
     finally:
         document.close()
-    if out.length == 0:
+    if out.is_empty:
         raise UnreadableDocument(
             f"'{source.name}' holds no text on any of its {count} page(s): the pages seem to be scanned images. "
             "Run text recognition on it (for example `ocrmypdf`) and upload the result."

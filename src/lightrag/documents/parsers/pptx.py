@@ -12,11 +12,13 @@ from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.ooxml import (
     Element,
+    PartPictures,
     attribute,
     children,
     local,
     main_part,
     parse_xml,
+    picture_id,
     related,
     relationship_id,
     relationships,
@@ -41,7 +43,7 @@ def parse(source: Source, out: TextBuilder) -> None:
                 out.warn(f"Slide {number} is missing from the file.")
                 continue
             _write_slide(archive, part, out)
-    if out.length == 0:
+    if out.is_empty:
         raise UnreadableDocument(f"'{source.name}' holds no text on any slide.")
 
 
@@ -53,8 +55,14 @@ def _slides(archive: SafeArchive, presentation: str) -> list[str]:
 
 
 def _write_slide(archive: SafeArchive, part: str, out: TextBuilder) -> None:
-    for text in _shapes(parse_xml(archive.read(part)), archive, part):
+    slide = parse_xml(archive.read(part))
+    for text in _shapes(slide, archive, part):
         out.block(text)
+    if out.takes_pictures:
+        pictures = PartPictures(archive, part, out)
+        for element in slide.iter():
+            if (identity := picture_id(element)) is not None:
+                pictures.write(identity)
     notes = related(archive, part, "notesSlide")
     if notes is not None:
         text = "\n".join(_shapes(parse_xml(archive.read(notes)), archive, notes))
