@@ -114,7 +114,7 @@ async def visit(app: FastAPI, options: argparse.Namespace) -> None:
     wrong: list[str] = []
 
     async def one(_number: int) -> None:
-        few = min(options.pool, options.workspaces)
+        few = min(options.pool // 2, options.workspaces)
         number = rng.randrange(few) if rng.random() < options.skew else rng.randrange(options.workspaces)
         path = rng.choice(PATHS)
         begun = time.perf_counter()

@@ -15,12 +15,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from lightrag.errors import ConfigurationError, StorageError, StorageUnavailable
+from lightrag.errors import ConfigurationError, InvalidInput, StorageError, StorageUnavailable
 from lightrag.tenancy.schema_version import HEAD, upgrade
 
 FILE_NAME = "control.sqlite3"
 _MIGRATION_LOCK = 0x6C69676874
 _CHANGED = "changed"
+_DATA_EXCEPTION = "22"
+"""Class of SQL states for values that a column cannot hold, such as text with a NUL character."""
 
 
 def now_seconds() -> int:
@@ -203,6 +205,8 @@ async def _mapped_errors() -> AsyncIterator[None]:
     except (OperationalError, InterfaceError, OSError, TimeoutError) as error:
         raise StorageUnavailable(f"The control plane's database cannot be used: {_reason(error)}") from error
     except DBAPIError as error:
+        if str(getattr(error.orig, "sqlstate", "")).startswith(_DATA_EXCEPTION):
+            raise InvalidInput(f"The control plane cannot take this value: {_reason(error)}") from error
         raise StorageError(f"The control plane's database failed: {_reason(error)}") from error
 
 

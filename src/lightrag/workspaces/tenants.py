@@ -22,7 +22,16 @@ from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
 from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.pool import PoolEntry, WorkspacePool
-from lightrag.workspaces.withdrawal import DELETING, IMPORTING, RENAMING, Control, Jobs, Withdrawals, out_of_use
+from lightrag.workspaces.withdrawal import (
+    DELETING,
+    IMPORTING,
+    RENAMING,
+    RESERVED,
+    Control,
+    Jobs,
+    Withdrawals,
+    out_of_use,
+)
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
@@ -203,7 +212,8 @@ class Tenants:
     async def names(self) -> list[str]:
         """Return the names of all workspaces, the root one first."""
         plane = await self._control.existing()
-        listed = [entry.name for entry in await plane.directory.list()] if plane is not None else []
+        entries = await plane.directory.list() if plane is not None else []
+        listed = [entry.name for entry in entries if entry.state != RESERVED]
         on_disk = await asyncio.to_thread(names_on_disk, self._settings)
         return sorted({self.default, *listed, *on_disk})
 
