@@ -162,7 +162,7 @@ def _engine(
         progress=progress,
         gate=ExtractionGate(2 * slots),
         illustrator=_illustrator(settings, models),
-        sees=lambda: sight.rules is not None,
+        sees=sight.sees,
     )
 
     async def release() -> None:
@@ -272,15 +272,14 @@ class _Sight:
     models: Models
     wanted: PictureRules
 
-    @property
-    def rules(self) -> PictureRules | None:
-        """Which pictures are; None for none."""
+    async def current_rules(self) -> PictureRules | None:
+        """Return which pictures are; None for none."""
+        await self.models.refresh()
         return self.wanted if self.wanted.max_count and Role.IMAGE2TEXT in self.models.chat else None
 
-    async def current_rules(self) -> PictureRules | None:
-        """Return which pictures are, by what the models are now."""
-        await self.models.refresh()
-        return self.rules
+    async def sees(self) -> bool:
+        """Tell whether pictures are described."""
+        return await self.current_rules() is not None
 
     async def formats(self) -> Mapping[str, Format]:
         """Return the formats of files that can be read."""
@@ -293,7 +292,8 @@ class _Sight:
 
 def _picture_rules(settings: Settings) -> PictureRules:
     parsing = settings.parsing
-    return PictureRules(parsing.max_pictures, parsing.picture_min_pixels, parsing.picture_max_bytes)
+    rules = PictureRules(parsing.max_pictures, parsing.picture_min_pixels, parsing.picture_max_bytes)
+    return dataclasses.replace(rules, max_total_bytes=max(rules.max_total_bytes, rules.max_bytes))
 
 
 def _illustrator(settings: Settings, models: Models) -> Illustrator | None:

@@ -34,7 +34,7 @@ class PictureRules:
     """Both sides have to have so many: smaller ones are bullets, lines and emblems."""
     max_bytes: int = 5 * MIB
     """Of one picture."""
-    max_total_bytes: int = 100 * MIB
+    max_total_bytes: int = 32 * MIB
     """Of all pictures of a document."""
 
 

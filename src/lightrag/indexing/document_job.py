@@ -98,7 +98,7 @@ class JobTools:
     """Moves the file of a document that is processed, where that is wished."""
     illustrator: Illustrator | None = None
     """Describes the pictures that `parse` returns, where a model may come that does."""
-    sees: Callable[[], bool] = lambda: False
+    sees: Callable[[], Awaitable[bool]] | None = None
     """Tells whether there is such a model at this moment."""
 
 
@@ -218,9 +218,9 @@ class DocumentJob:
     async def _text(self) -> StoredText:
         """Return the head of the document's text, which is read from its file and stored if it is not yet."""
         record = self._record
-        if record.source_file and (not record.content_hash or self._has_pictures_left()):
+        if record.source_file and (not record.content_hash or await self._has_pictures_left()):
             await self._update()
-            illustrated = await self._illustrated(await self._tools.parse(record))
+            illustrated = await self._parsed()
             parsed = illustrated.document
             self._notes += parsed.warnings
             self._pictures_failed = illustrated.failures
@@ -233,20 +233,24 @@ class DocumentJob:
             raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
         return head
 
-    def _has_pictures_left(self) -> bool:
+    async def _has_pictures_left(self) -> bool:
         """Tell whether pictures are to be described that an earlier run could not get described."""
         if not self._record.metadata.get(LEFT):
             return False
-        if not self._tools.sees():
+        if self._tools.sees is None or not await self._tools.sees():
             # What was described stays, although the model that did it is gone.
             self._notes.append(f"{self._record.metadata[LEFT]} picture(s) were not described: no model does so now.")
             return False
         return True
 
-    async def _illustrated(self, parsed: ParsedDocument) -> Illustrated:
-        if self._tools.illustrator is None or not parsed.pictures:
-            return Illustrated(parsed, ())
-        return await self._tools.illustrator.illustrate(parsed)
+    async def _parsed(self) -> Illustrated:
+        """Read the file, and have its pictures described where a model does so."""
+        illustrator, sees = self._tools.illustrator, self._tools.sees
+        if illustrator is None or sees is None or not await sees():
+            return Illustrated(await self._tools.parse(self._record), ())
+        async with illustrator.room:
+            parsed = await self._tools.parse(self._record)
+            return await illustrator.illustrate(parsed) if parsed.pictures else Illustrated(parsed, ())
 
     async def _keep_text(self, tx: Storage, illustrated: Illustrated, content_hash: str) -> bool:
         """Store the text; return whether it turned out to be that of another document."""

@@ -39,6 +39,8 @@ class Illustrator:
         self._chat = chat
         self._prompt = prompts.fill("picture", language=language)
         self._parallel = parallel
+        self.room = asyncio.Semaphore(2 * parallel)
+        """Held while a document's pictures are in memory, so that many documents at once do not fill it."""
 
     async def illustrate(self, document: ParsedDocument) -> Illustrated:
         """Return the document with a paragraph `[Picture: ...]` in place of each of its pictures.
@@ -87,9 +89,13 @@ class Illustrator:
                 except ModelError as error:
                     return error
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(ask(request)) for request in requests]
-        return [task.result() for task in tasks]
+        tasks = [asyncio.create_task(ask(request)) for request in requests]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def place(document: ParsedDocument, said: Sequence[tuple[FoundPicture, str]]) -> tuple[str, tuple[PageSpan, ...]]:

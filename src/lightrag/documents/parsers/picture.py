@@ -25,8 +25,8 @@ def parse(source: Source, out: TextBuilder) -> None:
     most = source.pictures.max_bytes if source.pictures is not None else 0
     if len(content) > most:
         raise TooLarge(
-            f"'{source.name}' has {len(content) / MIB:.1f} MiB as a picture; at most {most / MIB:.1f} MiB are sent to a "
-            "model (LIGHTRAG_PICTURE_MAX_SIZE). Make it smaller, or save it as JPEG."
+            f"'{source.name}' has {len(content) / MIB:.1f} MiB as a picture; {most / MIB:.1f} MiB are sent to a model "
+            "at most (LIGHTRAG_PICTURE_MAX_SIZE). Make it smaller, or save it as JPEG."
         )
     if not out.picture(lambda: content):
         raise UnreadableDocument(
