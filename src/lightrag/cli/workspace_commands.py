@@ -61,7 +61,7 @@ def workspace_rename(
     working_dir: WorkingDir = None,
     input_dir: InputDir = None,
 ) -> None:
-    """Give a workspace another name; rights, models and usage go with it. Stop the servers before."""
+    """Give a workspace another name; rights, models and usage go with it. Running servers close it meanwhile."""
     from lightrag.cli.workspaces import rename as work
 
     raise typer.Exit(run(work(Where(working_dir=working_dir, input_dir=input_dir), name, new_name)))
@@ -76,7 +76,7 @@ def workspace_delete(
 ) -> None:
     """Remove a workspace with its documents, graph, files, keys, models, usage and rights, for good.
 
-    Stop the servers before, or let a server do it: DELETE /workspaces/NAME.
+    Running servers close it before; where one is using it, nothing is removed.
     """
     from lightrag.cli.workspaces import delete as work
 
