@@ -24,7 +24,9 @@ def checker() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["check_docs"] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))  # as for a script that is run from there
+        spec.loader.exec_module(module)
     return module
 
 

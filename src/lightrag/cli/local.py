@@ -15,7 +15,7 @@ from lightrag.engine import Engine
 from lightrag.errors import Conflict, UnreadableDocument
 from lightrag.indexing.intake import new_track_id
 from lightrag.settings import Settings
-from lightrag.types import Chunk, QueryParam, QueryResult, RankedChunk, Reference, TagValue
+from lightrag.types import Chunk, JsonObject, QueryParam, QueryResult, RankedChunk, Reference, TagValue
 
 _BLOCK = 1024 * 1024
 
@@ -105,6 +105,14 @@ class LocalTarget:
             user_prompt=question.user_prompt,
             filter=question.filter,
         )
+
+    async def edits(self, limit: int) -> list[JsonObject]:
+        """Return the newest manual edits."""
+        return [{"number": edit.number, **edit.row()} for edit in await self._engine.list_edits(limit=limit)]
+
+    async def undo_edit(self, edit_id: str) -> None:
+        """Take an edit back."""
+        await self._engine.undo_edit(edit_id)
 
 
 async def _blocks(path: Path) -> AsyncIterator[bytes]:

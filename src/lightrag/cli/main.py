@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lightrag.cli.access_commands import audit, keys_app, token_app, user_app
+from lightrag.cli.edit_commands import edits_app
 from lightrag.cli.running import Where, run
 from lightrag.cli.usage_commands import usage
 from lightrag.cli.workspace_commands import workspace_app
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the settings.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(edits_app, name="edits")
 app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")

@@ -8,12 +8,13 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from lightrag.cli.targets import Answer, Cited, DocumentState, Offered, Question, SourceFile, Work
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
-from lightrag.types import DocStatus, TagValue
+from lightrag.types import DocStatus, JsonObject, TagValue
 
 UPLOAD_NAME_SEPARATOR = "__"
 """Stands for `/`: a server keeps uploads in one flat folder and drops slashes from their names."""
@@ -82,6 +83,15 @@ class ServerTarget:
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found."""
         return await self._call("POST", "/query/data", json=_body(question))
+
+    async def edits(self, limit: int) -> list[JsonObject]:
+        """Return the newest manual edits."""
+        found = await self._call("GET", "/graph/edits", params={"limit": limit})
+        return list(found["edits"])
+
+    async def undo_edit(self, edit_id: str) -> None:
+        """Take an edit back."""
+        await self._call("POST", f"/graph/edits/{quote(edit_id, safe='')}/undo")
 
     async def health(self) -> Mapping[str, Any]:
         """Return what the server says of itself."""

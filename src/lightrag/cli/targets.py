@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from lightrag.types import DocStatus, DocumentFilter, Mode, TagValue
+from lightrag.types import DocStatus, DocumentFilter, JsonObject, Mode, TagValue
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,4 +104,12 @@ class Target(Protocol):
 
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found, in the form of the REST route /query/data (`data` and `metadata`)."""
+        ...
+
+    async def edits(self, limit: int) -> list[JsonObject]:
+        """Return the newest manual edits, as the REST route /graph/edits shows them."""
+        ...
+
+    async def undo_edit(self, edit_id: str) -> None:
+        """Take an edit back. Raises `NotFound` and `Conflict`."""
         ...
