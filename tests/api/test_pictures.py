@@ -283,3 +283,52 @@ async def test_pictures_beyond_the_limit_are_left_out_with_a_warning(real: Real,
         row = await ada.index("notes.docx", word(RED, BLUE))
     assert vision.described() == ["Red square"]
     assert "LIGHTRAG_MAX_PICTURES" in row["metadata"]["warnings"][0]
+
+
+async def test_at_a_limit_a_document_with_pictures_waits_and_goes_on(real: Real, vision: VisionServer) -> None:
+    async with real() as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.sees(vision)
+        await ada.send("/llm/limits", {"tokens_per_day": 0}, "PUT")
+        answer = await ada.upload("red.png", RED)
+        async with asyncio.timeout(10):
+            while (await ada.send("/documents/pipeline_status", method="GET")).get("paused_until") is None:
+                await asyncio.sleep(0.02)
+        before = list(vision.asked)
+        await ada.send("/llm/limits", {"tokens_per_day": None}, "PUT")
+        await ada.idle()
+        row = await ada.row(answer.json()["documents"][0]["doc_id"])
+    assert (before, row["status"], vision.described()) == ([], "processed", ["Red square"])
+
+
+async def test_descriptions_are_forgotten_with_the_document_where_that_is_asked(
+    real: Real, vision: VisionServer
+) -> None:
+    async with real() as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.sees(vision)
+        for forgets in (False, True, False):
+            row = await ada.index("red.png", RED)
+            body = {"doc_ids": [row["id"]], "delete_file": True, "delete_llm_cache": forgets}
+            await ada.send("/documents/delete_document", body, "DELETE")
+            while "id" in await ada.row(row["id"]):
+                await asyncio.sleep(0.02)
+    assert vision.described() == ["Red square", "Red square"]
+
+
+async def test_without_the_model_a_retry_keeps_what_was_described(real: Real, vision: VisionServer) -> None:
+    async with real() as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.sees(vision)
+        vision.fails = lambda content: 401 if content == BLUE else 200
+        failed = await ada.index("notes.docx", word(RED, BLUE))
+        gone = {"llm_factory": "OpenAI-API-Compatible", "llm_name": "eyes___OpenAI-API"}
+        assert (await ada.send("/llm/delete_llm", gone))["retcode"] == 0
+        await ada.send("/documents/reprocess_failed")
+        await ada.idle()
+        row = await ada.row(failed["id"])
+        said = await ada.text(row)
+    assert failed["status"] == "failed"
+    assert row["status"] == "processed"
+    assert "Red square" in said
+    assert "no model does so" in row["metadata"]["warnings"][0]
