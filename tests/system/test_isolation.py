@@ -98,7 +98,8 @@ class Site:
         foreign = [
             one for other in others for one in [*other.ids[-20:], other.token_id] if other.canary not in one.lower()
         ]
-        ids = [*tenant.ids[-40:], *foreign]
+        # It does not take its own rights away.
+        ids = [*(one for one in tenant.ids[-40:] if one != tenant.token_id), *foreign]
         names = [tenant.name] * 4 + [other.name for other in others]
         return Words(tenant.canary, tenant.key, names, ids)
 

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,11 @@ from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace
 from lightrag.storage.registry import StorageNames, open_storage
-from lightrag.tenancy.contracts import Caller, calling_as
 from lightrag.tenancy.names import check_name
 from lightrag.types import DocStatus
+from lightrag.workspaces.engine_source import EngineSource, OpenEngine
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
-from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.pool import PoolEntry, WorkspacePool
 from lightrag.workspaces.withdrawal import (
     DELETING,
@@ -35,9 +34,6 @@ from lightrag.workspaces.withdrawal import (
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
-    from lightrag.indexing.manifest import Manifest
-    from lightrag.model_assembly import Bundled, Models
-    from lightrag.storage.contracts import Storage
     from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.tenancy.directory import Workspace
@@ -45,8 +41,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-OpenEngine = Callable[[Settings, str], "Awaitable[Engine]"]
-"""Makes the engine of a workspace, not started."""
 
 REMEMBERED = 2.0
 """Seconds for which it is remembered that a workspace exists; so long others may go on with one that is removed."""
@@ -95,18 +89,14 @@ class Tenants:
     ) -> None:
         self._settings = settings
         self._control = control
-        self._make_engine = open_engine or self._assemble
-        self.models = ServiceDoor(settings, control)
+        self._engines = EngineSource(settings, control, open_engine, starts_engines=starts_engines)
+        self.models = self._engines.models
         """What the engines share of the control plane's models."""
-        self._starts_engines = starts_engines
         self._known: dict[str, float] = {}
-        self._empty: asyncio.Task[Engine] | None = None
-        self._bundled: Bundled | None = None
-        self._locks: dict[str, FolderLock] = {}
         self._tending: list[asyncio.Task[None]] = []
         self._jobs = Jobs()
         self.pool: WorkspacePool[Engine] = WorkspacePool(
-            self._open, settings.tenancy.max_workspaces_in_pool, closed=self._unlock
+            self._engines.open, settings.tenancy.max_workspaces_in_pool, closed=self._engines.note_closed
         )
         self._withdrawals = Withdrawals(control, self.pool, self._folders)
 
@@ -133,14 +123,7 @@ class Tenants:
         await asyncio.gather(*self._tending, return_exceptions=True)
         await self._jobs.close()
         await self.pool.close()
-        if self._empty is not None:
-            self._empty.cancel()
-            [engine] = await asyncio.gather(self._empty, return_exceptions=True)
-            if not isinstance(engine, BaseException):
-                await engine.close()
-        if self._bundled is not None:
-            await self._bundled.aclose()
-        await self.models.close()
+        await self._engines.close()
 
     @contextlib.asynccontextmanager
     async def lease(self, name: str, *, creates: bool) -> AsyncIterator[Engine]:
@@ -154,7 +137,7 @@ class Tenants:
             if not self._settings.tenancy.create_on_use:
                 raise NotFound(f"There is no workspace '{name}'; create it first: lightrag workspace create {name}")
             if not creates:
-                yield await self._nothing()
+                yield await self._engines.nothing()
                 return
             await self._register(name)
         async with self.pool.lease(name) as engine:
@@ -324,68 +307,6 @@ class Tenants:
     def snapshot(self) -> list[PoolEntry]:
         """Return the engines that are open in this process."""
         return self.pool.snapshot()
-
-    async def _open(self, name: str) -> Engine:
-        if name:
-            await self._lock(name)
-        engine = await self._make_engine(self._settings, name)
-        if self._starts_engines:
-            # What is done in the background is not done for whoever happened to ask first.
-            with calling_as(Caller()):
-                await engine.start()
-        return engine
-
-    async def _lock(self, name: str) -> None:
-        """Note that this process uses the workspace, so that nobody moves it away. Raises `Conflict`, `NotFound`."""
-        folders = self._folders(name)
-        lock = await asyncio.to_thread(lambda: FolderLock.take(folders.data, alone=False))
-        if lock is None:
-            raise Conflict(f"Workspace '{name}' is being removed or renamed; try again later")
-        self._locks[name] = lock
-        plane = await self._control.existing()
-        entry = await plane.directory.get(name) if plane is not None else None
-        # Only now is it certain that what the control plane says will hold.
-        if entry is not None and entry.state != "active":
-            raise out_of_use(entry)
-        is_entered = plane is None or entry is not None or name == self.default
-        if not is_entered and not await asyncio.to_thread(folders.hold_data):
-            await asyncio.to_thread(folders.vacate)
-            raise NotFound(f"There is no workspace '{name}' any more")
-
-    def _unlock(self, name: str) -> None:
-        lock = self._locks.pop(name, None)
-        if lock is not None:
-            lock.release()
-
-    async def _assemble(self, settings: Settings, name: str) -> Engine:
-        from lightrag.assembly import open_engine
-        from lightrag.workspaces.live_models import open_live_models
-
-        bundled = self._shared()
-
-        async def models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
-            return await open_live_models(settings, storage, recorded, self.models, bundled)
-
-        return await open_engine(settings, name, models=models, tokenizer=bundled.tokenizer)
-
-    def _shared(self) -> Bundled:
-        """Return what the engines of this process share."""
-        from lightrag.model_assembly import Bundled as Shared
-
-        if self._bundled is None:
-            self._bundled = Shared()
-        return self._bundled
-
-    async def _nothing(self) -> Engine:
-        """Return the engine that stands in for workspaces that do not exist; it cannot be written to."""
-        if self._empty is None or (self._empty.done() and self._empty.exception() is not None):
-            self._empty = asyncio.create_task(self._open_empty(), name="open-nothing")
-        return await asyncio.shield(self._empty)
-
-    async def _open_empty(self) -> Engine:
-        from lightrag.assembly import open_empty_engine
-
-        return await open_empty_engine(self._settings, self._shared())
 
     async def _register(self, name: str) -> None:
         """Enter a workspace that is created by its first use, where a control plane is kept at all."""
