@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
@@ -77,11 +78,13 @@ class WorkerServer:
         kind = header["t"]
         if kind == "request":
             number = header["id"]
-            self._tasks[number] = asyncio.create_task(self._answer(number, header["op"], header["p"]))
+            task = asyncio.create_task(self._answer(number, header["op"], header["p"]))
+            self._tasks[number] = task
+            task.add_done_callback(functools.partial(self._on_answered, number))
         elif kind == "cancel":
-            task = self._tasks.get(header["id"])
-            if task is not None:
-                task.cancel()
+            given_up = self._tasks.get(header["id"])
+            if given_up is not None:
+                given_up.cancel()
         elif kind == "load":
             self._loading = asyncio.create_task(self._load(header))
         elif kind == "stop":
@@ -127,12 +130,14 @@ class WorkerServer:
                 tokens = await cast(Backend, self._backend).tokenize(parameters["text"])
                 self._emit([number, "result", tokens])
             self._emit([number, "end"])
-        except asyncio.CancelledError:
-            self._emit([number, "end"])
         except Exception as error:
             self._emit([number, "error", *_described(error)])
-        finally:
-            self._tasks.pop(number, None)
+
+    def _on_answered(self, number: int, task: asyncio.Task[None]) -> None:
+        # Not in `_answer` itself, of which nothing runs where a request and its cancellation arrive together.
+        del self._tasks[number]
+        if task.cancelled():
+            self._emit([number, "end"])
 
     async def _stream(self, number: int, operation: str, parameters: dict[str, Any]) -> None:
         backend = cast(ChatBackend, self._backend)
