@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 # The server in a small image: no compiler, no root, nothing written outside of /app/data and /tmp.
 #   docker build -t lightrag-server .
+# With the libraries of the model service, to be run with `python -m llmservice` as entry point:
+#   docker build -t lightrag-server:llmservice --build-arg REQUIREMENTS=llmservice .
 
 ARG PYTHON=python:3.13-slim
 
@@ -9,8 +11,9 @@ WORKDIR /build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /venv
 # The locked dependencies change rarely: they are a layer of their own.
-COPY requirements/base.lock requirements/base.lock
-RUN /venv/bin/pip install --require-hashes -r requirements/base.lock
+ARG REQUIREMENTS=base
+COPY requirements/base.lock requirements/llmservice.lock requirements/
+RUN /venv/bin/pip install --require-hashes -r "requirements/${REQUIREMENTS}.lock"
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 # What the build needs does not go into the image.

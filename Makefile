@@ -56,6 +56,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: ## resolve dependencies anew (needs uv)
 	$(LOCK) --group dev --output-file requirements/dev.lock pyproject.toml
 	$(LOCK) --group build --constraint requirements/dev.lock --output-file requirements/base.lock pyproject.toml
+	$(LOCK) --group build --extra llmservice --constraint requirements/dev.lock --output-file requirements/llmservice.lock pyproject.toml
 	echo uv | $(LOCK) --output-file requirements/uv.lock -
 
 model: setup ## rebuild the bundled embedder from the published weights

@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from lightrag.settings import load_settings
+from llmservice.config import read_settings
 
 ROOT = Path(__file__).parents[2]
-SERVERS = ("server", "gunicorn", "server-with-ollama")
+SERVERS = ("server", "gunicorn", "server-with-ollama", "server-with-llmservice")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,26 @@ def test_each_profile_starts_one_server(compose: dict[str, Any]) -> None:
         assert service["profiles"], f"{name} would start whatever was asked for"
         if name in SERVERS:
             by_profile.setdefault(service["profiles"][0], []).append(name)
-    assert by_profile == {"server": ["server"], "gunicorn": ["gunicorn"], "ollama": ["server-with-ollama"]}
+    assert by_profile == {
+        "server": ["server"],
+        "gunicorn": ["gunicorn"],
+        "ollama": ["server-with-ollama"],
+        "llmservice": ["server-with-llmservice"],
+    }
+
+
+def test_the_model_service_can_write_nothing_and_is_asked_at_its_own_address(compose: dict[str, Any]) -> None:
+    service, server = compose["services"]["llmservice"], compose["services"]["server-with-llmservice"]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "ports" not in service
+    assert service["volumes"] == ["${MODELS_FOLDER:-./models}:/models:ro"]
+    settings = read_settings(service["environment"], {}, {})
+    address = f"http://llmservice:{settings.server.port}/v1"
+    assert {server["environment"][f"{kind}_BINDING_HOST"] for kind in ("LLM", "EMBEDDING")} == {address}
+    assert f":{settings.server.port}/health" in service["healthcheck"]["test"][-1]
+    lock = f"requirements/{service['build']['args']['REQUIREMENTS']}.lock"
+    assert "xllamacpp" in (ROOT / lock).read_text()
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -67,7 +87,7 @@ def test_services_that_wait_for_others_name_services_and_volumes_that_there_are(
     for service in compose["services"].values():
         assert set(service.get("depends_on", {})) <= set(compose["services"])
         for volume in service.get("volumes", []):
-            assert volume.partition(":")[0] in compose["volumes"]
+            assert volume.startswith("${") or volume.partition(":")[0] in compose["volumes"]
 
 
 def test_what_containers_run_are_modules_of_the_program(compose: dict[str, Any]) -> None:
@@ -78,6 +98,7 @@ def test_what_containers_run_are_modules_of_the_program(compose: dict[str, Any])
         "lightrag.api.healthcheck",
         "lightrag.api.lightrag_server",
         "lightrag.api.run_with_gunicorn",
+        "llmservice",
     }
     assert all(importlib.util.find_spec(module) for module in modules)
 
