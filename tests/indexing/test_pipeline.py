@@ -320,3 +320,25 @@ async def test_a_stopped_pipeline_holds_no_lease_whatever_it_was_doing(storage: 
         await asyncio.sleep(0.003 * round_)
         await bench.pipeline.stop()
         assert await storage.documents.owners() == []
+
+
+async def test_a_document_that_is_interrupted_before_its_first_step_is_begun_again(
+    bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, interrupted = bench.pipeline._claim, 0
+
+    async def claim_and_interrupt() -> int:
+        nonlocal interrupted
+        claimed = await claim()
+        if claimed and not interrupted:
+            interrupted += claimed
+            bench.pipeline.interrupt(list(bench.pipeline._active))
+        return claimed
+
+    monkeypatch.setattr(bench.pipeline, "_claim", claim_and_interrupt)
+    await put(bench, ada=ADA)
+    assert interrupted == 1
+    record = await bench.storage.documents.by_file_path("ada.txt")
+    assert record is not None
+    assert record.status is DocStatus.PROCESSED
+    assert not (await bench.pipeline.status()).busy

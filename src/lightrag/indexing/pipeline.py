@@ -279,6 +279,7 @@ class Pipeline:
 
     async def _take_turn(self) -> int:
         """Do what there is to do now, as far as it falls to this process; return how many documents were begun."""
+        await self._drop_unbegun()
         if not self._sharing.is_indexer and not await self._become_indexer():
             return 0
         is_new_job = self._tools.progress.is_over
@@ -384,6 +385,13 @@ class Pipeline:
             self._active[record.id] = task
         return len(records)
 
+    async def _drop_unbegun(self) -> None:
+        """Give up the documents whose tasks were cancelled before their first step, so that nothing of them ran."""
+        for doc_id in [doc_id for doc_id, task in self._active.items() if task.done()]:
+            del self._active[doc_id]
+            self._tools.progress.docs_done += 1
+            await self._release(doc_id)
+
     def _hunger(self) -> int:
         """How many more documents to begin: enough that chunks wait for slots, few enough to keep memory small."""
         gate = self._tools.gate
@@ -410,7 +418,7 @@ class Pipeline:
             progress.docs_done += 1
             self._active.pop(record.id, None)
             if not job.released:
-                await asyncio.shield(self._release(record))
+                await asyncio.shield(self._release(record.id))
             self._wake.set()
 
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
@@ -428,12 +436,12 @@ class Pipeline:
         else:
             self._tools.progress.say(f"Completed: {record.file_path}")
 
-    async def _release(self, record: DocumentRecord) -> None:
+    async def _release(self, doc_id: str) -> None:
         try:
-            await self._tools.storage.documents.release(self._options.owner, [record.id])
+            await self._tools.storage.documents.release(self._options.owner, [doc_id])
         except LightRAGError as error:
             # The lease runs out by itself.
-            _log.warning("The lease of document %s was not given up; it ends by itself: %s", record.id, error)
+            _log.warning("The lease of document %s was not given up; it ends by itself: %s", doc_id, error)
 
     async def _beat(self) -> None:
         beats = 0
