@@ -16,7 +16,7 @@ from lightrag.documents.service import DocumentParser
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.engine import Engine, EngineInfo, EngineParts
-from lightrag.errors import ConfigurationError
+from lightrag.errors import AccessRefused, ConfigurationError
 from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
 from lightrag.indexing.chunking_custom import ChunkingFunction
 from lightrag.indexing.chunking_recursive import SEPARATORS
@@ -393,7 +393,12 @@ class _Forget:
         self._cache = cache
 
     async def __call__(self, chunks: Sequence[Chunk]) -> None:
-        await self._cache.forget([self._cache.key_of(r) for chunk in chunks for r in self._extractor.requests(chunk)])
+        try:
+            keys = [self._cache.key_of(r) for chunk in chunks for r in self._extractor.requests(chunk)]
+        except AccessRefused:
+            # No model serves at this moment, so its answers have no keys.
+            return
+        await self._cache.forget(keys)
 
 
 def _forgetter(extractor: Extractor, models: Models) -> _Forget | None:

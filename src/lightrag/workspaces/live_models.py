@@ -123,6 +123,10 @@ class LiveModels:
         own = self._clients.reranker if self._clients is not None else None
         return own or self._base.reranker
 
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Drop kept answers."""
+        await self._storage.kv(Namespace.LLM_CACHE).delete(keys)
+
     def has_reranker(self) -> bool:
         """Tell whether there is a reranking model at this moment."""
         return self.reranker() is not None
@@ -365,7 +369,8 @@ class LiveChat:
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop kept answers."""
-        await self._model().forget(keys)
+        # Also those of a model that the workspace has no more.
+        await self._live.forget(keys)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer. Raises `LimitReached` to who waits for it; work in the background waits itself."""
