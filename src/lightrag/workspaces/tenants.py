@@ -20,7 +20,7 @@ from lightrag.types import DocStatus
 from lightrag.workspaces.engine_source import EngineSource, OpenEngine
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
-from lightrag.workspaces.pool import PoolEntry, WorkspacePool
+from lightrag.workspaces.pool import PoolEntry, WorkspaceFailed, WorkspacePool
 from lightrag.workspaces.withdrawal import (
     DELETING,
     IMPORTING,
@@ -109,7 +109,11 @@ class Tenants:
         """Open the default workspace, where requests may go without naming one, and go on with what was begun."""
         engine = None
         if self._settings.tenancy.allow_default_workspace:
-            engine = await self.pool.pin(self.default)
+            try:
+                engine = await self.pool.pin(self.default)
+            except WorkspaceFailed as failure:
+                # Who starts a server has named no workspace: the cause says it all.
+                raise failure.__cause__ or failure from None
         self._tending = [
             asyncio.create_task(self._resume(), name="resume-workspaces"),
             asyncio.create_task(self._watch(), name="watch-workspaces"),
