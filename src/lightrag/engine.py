@@ -254,8 +254,13 @@ class Engine:
         path = resolve_inside(self._parts.info.input_dir, relative_path)
         if not path.is_file():
             raise NotFound(f"There is no file '{relative_path}' in the input folder")
-        md5 = await file_md5(path)
-        stat = path.stat()
+        try:
+            md5 = await file_md5(path)
+            stat = path.stat()
+        except FileNotFoundError:
+            raise Conflict(
+                f"The file '{relative_path}' was removed while it was being taken in; send it again"
+            ) from None
         stamp = file_stamp(stat.st_size, stat.st_mtime_ns)
         item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, choice)
         accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)

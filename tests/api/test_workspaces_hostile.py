@@ -214,3 +214,19 @@ async def test_a_socket_is_closed_before_it_says_anything(real: Real) -> None:
         scope = {"type": "websocket", "path": "/documents", "headers": [(b"lightrag-workspace", b"a")], "root_path": ""}
         await server.client._transport.app(scope, receive, send)
         assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_an_upload_whose_file_is_removed_meanwhile_is_a_conflict(
+    real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with real() as server:
+
+        async def removed_meanwhile(path: Path) -> str:
+            path.unlink()
+            return "0" * 32
+
+        monkeypatch.setattr("lightrag.engine.file_md5", removed_meanwhile)
+        upload = {"file": ("a.txt", b"Ada Lovelace wrote the first program.")}
+        answer = await server.client.post("/documents/upload", files=upload)
+        assert answer.status_code == 409
+        assert "send it again" in answer.json()["detail"]

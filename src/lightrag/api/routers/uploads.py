@@ -207,7 +207,11 @@ async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish
     except Conflict as error:
         # The file lies in the folder without being a document. Equal bytes are as good as a successful upload;
         # others are somebody's file, which an upload must not overwrite.
-        if await _md5(file) != await file_md5(target):
+        try:
+            is_same = await _md5(file) == await file_md5(target)
+        except FileNotFoundError:
+            raise Conflict(f"The file '{name}' was being removed; send it again") from None
+        if not is_same:
             return str(error)
         is_new_file = False
     except (NotADirectoryError, FileExistsError):
