@@ -222,7 +222,7 @@ async def test_an_upload_whose_file_is_removed_meanwhile_is_a_conflict(
     async with real() as server:
 
         async def removed_meanwhile(path: Path) -> str:
-            path.unlink()
+            await asyncio.to_thread(path.unlink)
             return "0" * 32
 
         monkeypatch.setattr("lightrag.engine.file_md5", removed_meanwhile)
