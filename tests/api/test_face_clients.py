@@ -105,9 +105,9 @@ async def test_ollamas_client_is_told_what_went_wrong(stage: Stage) -> None:
     with pytest.raises(ollama.ResponseError) as failed:
         _ = [part async for part in await stage.ollama.chat("lightrag", [USER], stream=True)]
     assert failed.value.status_code == 502
+    stage.models.script(Reaction.half_stream(3))
+    asked = [{"role": "user", "content": "/bypass hello"}]
     with pytest.raises(ollama.ResponseError, match="Provider error"):
-        stage.models.script(Reaction.half_stream(3))
-        asked = [{"role": "user", "content": "/bypass hello"}]
         _ = [part async for part in await stage.ollama.chat("lightrag", asked, stream=True)]
 
 
