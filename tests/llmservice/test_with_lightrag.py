@@ -10,7 +10,7 @@ from lightrag.errors import ConfigurationError
 from lightrag.settings import load_settings
 from llmservice.convert import convert_directory
 from llmservice.testing.tiny_encoders import make_tiny_bge_m3
-from tests.system.server import ServerProcess
+from tests.system.server import ServerProcess, run_command
 
 from .front import Front, running
 
@@ -70,6 +70,14 @@ async def test_bge_m3s_sparse_weights_are_a_list_of_their_own_in_mode_mix(tmp_pa
             assert [row["status"] for row in (await server.rows()).values()] == ["processed"] * 2
             assert "sparse" not in await _lists(server, question, "lights.txt")
             assert "sparse" in await _lists(server, question, "reef.txt")
+            await server.stop()
+            status, _, said = await run_command(
+                "lightrag", "repair", "--re-embed", folder=server.folder, environ=server.environ
+            )
+            assert status == 0, said
+            await server.start()
+            await server.settle()
+            assert "sparse" in await _lists(server, question, "lights.txt")
 
 
 async def _lists(server: ServerProcess, question: dict[str, str], file_path: str) -> set[str]:
