@@ -145,6 +145,7 @@ def _engine(
         batch=64 if is_local else 4 * embedding.batch_num,
         parallel=1 if is_local else 2,
         is_current=_is_current if models.changing else None,
+        sparse=models.sparse,
     )
     changing = models.changing
     slots = changing.slots if changing else sum(limiter.slots for limiter in models.extraction) or 2
@@ -449,6 +450,7 @@ def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: 
         quote=ExtractiveAnswerer(models.embedding).quote,
         fold_entity=lambda name, found: fold_entity(name, found, rules, record=edits.latest.entities.get(name)),
         fold_relation=lambda pair, found: fold_relation(pair, found, rules, record=edits.latest.relations.get(pair)),
+        sparse=models.sparse,
     )
 
 

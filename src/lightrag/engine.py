@@ -663,6 +663,7 @@ class Engine:
         """
         await self._storage.open()
         await self._storage.drop_vectors()
+        await self._storage.kv(Namespace.SPARSE).clear()
         due = await self._parts.verifier.list_all_vectors()
         await write_manifest(self._storage, self._parts.manifest())
         return due

@@ -12,7 +12,7 @@ from lightrag.indexing.manifest import UNNAMED, Manifest
 from lightrag.indexing.pipeline import SlotUse
 from lightrag.llm import bindings
 from lightrag.llm.cache import CachedChat, KeptChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, FloatArray, ModelFacts, RerankModel, Role
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, FloatArray, ModelFacts, RerankModel, Role, SparseModel
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.embedding_limit import LimitedTexts
 from lightrag.llm.limiter import Limiter
@@ -23,6 +23,7 @@ from lightrag.llm.rerank_chunking import token_cutter
 from lightrag.llm.retry import RetryPolicy
 from lightrag.llm.router import RoutedChat, RoutedEmbedding
 from lightrag.llm.routing import BackendReport, Route
+from lightrag.llm.sparse import SteadySparse
 from lightrag.llm.stack import (
     cached_chat,
     chat_backend,
@@ -164,6 +165,8 @@ class Models:
     routed: Sequence[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = ()
     """The models that have several backends, with their roles."""
     changing: Changing | None = None
+    sparse: SparseModel | None = None
+    """Gives sparse weights of texts, where the settings ask for them."""
     """Set where models come and go: the others then say what there is at this moment."""
 
     def lasting(self, role: Role) -> KeptChat | None:
@@ -205,6 +208,8 @@ class Models:
         for chat, _ in self.distinct():
             await chat.aclose()
         await self.embedding.aclose()
+        if self.sparse is not None:
+            await self.sparse.aclose()
         if self.reranker is not None:
             await self.reranker.aclose()
 
@@ -239,6 +244,7 @@ async def open_models(
         opening.extraction if Role.EXTRACT in chat else (),
         opening.meter,
         tuple(opening.routed),
+        sparse=opening.sparse_model(),
     )
 
 
@@ -262,6 +268,7 @@ class _Opening:
         self.meter = UsageMeter()
         self.extraction: list[Limiter] = []
         self.routed: list[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = []
+        self._embedding_limiter = Limiter(settings.embedding.max_async)
 
     def chat_models(self, local: frozenset[str]) -> dict[Role, CachedChat]:
         """Return the chat models by role."""
@@ -306,11 +313,18 @@ class _Opening:
         model = self._embedding(binding, wanted)
         return embedding_stack(
             model,
-            limiter=Limiter(wanted.max_async),
+            limiter=self._embedding_limiter,
             meter=self.meter,
             policy=self._policy,
             max_batch=model.facts.max_batch,
         )
+
+    def sparse_model(self) -> SparseModel | None:
+        """Return what gives sparse weights; None where they are not asked for."""
+        if not self._settings.embedding.sparse:
+            return None
+        model = bindings.sparse_binding(self._settings.embedding)
+        return SteadySparse(model, self._embedding_limiter, self.meter, self._policy)
 
     def reranker(self) -> RerankModel | None:
         """Return the reranking model; None where none is configured."""

@@ -138,3 +138,11 @@ async def test_what_changed_meanwhile_is_listed_for_the_pipeline(storage: Storag
     stale = [key for key, _ in await storage.kv(Namespace.STALE).scan()]
     vectors = await storage.vectors(VectorKind.CHUNKS).get(["chunk-0000"])
     assert ("c:chunk-0000" in stale) != ("chunk-0000" in vectors)
+
+
+async def test_sparse_weights_of_the_former_model_go_with_its_vectors(storage: Storage) -> None:
+    await storage.kv(Namespace.SPARSE).put({"chunk-0000": {"weights": {"7": 1.0}}})
+    job = _job(storage, Fickle(most=CHUNKS))
+    await job.start("fake/new")
+    assert (await _ended(job)).state == "completed"
+    assert await storage.kv(Namespace.SPARSE).count() == 0

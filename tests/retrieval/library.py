@@ -9,7 +9,7 @@ from lightrag.indexing.contributions import ExtractedChunk, Folder, add_chunks, 
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation, text_hash
 from lightrag.indexing.stale import VECTOR_KINDS
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role, SparseModel
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.storage.contracts import Storage, VectorRow
 from lightrag.testing.fake_models import FakeEmbedding
@@ -106,6 +106,7 @@ def reader(
     reranker: RerankModel | None = None,
     embedding: EmbeddingModel | None = None,
     options: RetrieverOptions | None = None,
+    sparse: SparseModel | None = None,
 ) -> Retriever:
     """Return a retriever over a storage; words count as tokens."""
     return Retriever(
@@ -118,6 +119,7 @@ def reader(
         quote=quote_first,
         fold_entity=lambda name, evidence: fold_entity(name, evidence, RULES),
         fold_relation=lambda pair, evidence: fold_relation(pair, evidence, RULES),
+        sparse=sparse,
     )
 
 

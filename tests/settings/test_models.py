@@ -109,3 +109,13 @@ def test_an_unusable_option_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_unknown_binding_is_refused_with_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"LLM_BINDING is 'chatty'.*'openai', 'ollama'"):
         load(tmp_path, LLM_BINDING="chatty")
+
+
+def test_sparse_weights_are_asked_of_one_server_of_openais_dialect(tmp_path: Path) -> None:
+    openai = {"EMBEDDING_BINDING": "openai", "EMBEDDING_BINDING_HOST": "http://h/v1"}
+    assert not load(tmp_path, **openai).embedding.sparse
+    assert load(tmp_path, **openai, EMBEDDING_SPARSE="true").embedding.sparse
+    backends = '[{"host": "http://a/v1", "model": "m"}, {"host": "http://b/v1", "model": "m"}]'
+    for refused in ({}, {"EMBEDDING_BINDING": "ollama"}, {**openai, "EMBEDDING_BACKENDS": backends}):
+        with pytest.raises(ConfigurationError, match="EMBEDDING_SPARSE=true asks one server"):
+            load(tmp_path, **refused, EMBEDDING_SPARSE="true")

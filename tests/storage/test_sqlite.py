@@ -87,6 +87,19 @@ async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         await SQLiteStorage(tmp_path, "w").open()
 
 
+async def test_a_file_from_before_sparse_weights_gets_a_place_for_them(tmp_path: Path) -> None:
+    conn = sqlite3.connect(await filled(tmp_path))
+    conn.execute("DROP TABLE kv_sparse")
+    conn.execute("PRAGMA user_version = 2")
+    conn.close()
+    storage = SQLiteStorage(tmp_path, "w")
+    await storage.open()
+    await storage.kv(Namespace.SPARSE).put({"chunk-1": {"weights": {"7": 0.5}}})
+    assert await storage.kv(Namespace.SPARSE).get(["chunk-1"]) == {"chunk-1": {"weights": {"7": 0.5}}}
+    assert await storage.kv(Namespace.META).count() == 200
+    await storage.close()
+
+
 async def test_a_lock_held_too_long_is_unavailable_and_heals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
     storage = SQLiteStorage(tmp_path, "w")

@@ -89,6 +89,7 @@ async def remove_chunks(tx: Storage, chunk_ids: Sequence[str], fold: Folder) -> 
     touched = await tx.graph.delete_mentions(chunk_ids)
     await tx.kv(Namespace.TEXT_CHUNKS).delete(chunk_ids)
     await tx.kv(Namespace.EXTRACTIONS).delete(chunk_ids)
+    await tx.kv(Namespace.SPARSE).delete(chunk_ids)
     await tx.kv(Namespace.STALE).delete([str(StaleKey(StaleKind.CHUNK, key)) for key in chunk_ids])
     if tx.lexical is not None:
         await tx.lexical.delete(chunk_ids)

@@ -196,6 +196,7 @@ class ReEmbedding:
             if (await self._row(tx)).get("state") != "running":
                 raise _Stopped
             await tx.drop_vectors()
+            await tx.kv(Namespace.SPARSE).clear()
             if dimension:
                 await tx.set_dimension(dimension)
             async for texts in _texts(tx):

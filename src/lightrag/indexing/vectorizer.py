@@ -12,9 +12,10 @@ from lightrag.errors import ContextTooLong, LightRAGError
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
-from lightrag.llm.contracts import EmbeddingModel, ModelFacts
+from lightrag.llm.contracts import EmbeddingModel, ModelFacts, SparseModel
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
 from lightrag.storage.rows import chunk_of_row, key_of_pair, pair_of_key
+from lightrag.types import JsonObject
 
 MOST_WAITING = 4096
 """Texts beyond which long documents are placed no faster than they are embedded."""
@@ -68,6 +69,7 @@ class Vectorizer:
 
     What is embedded is what the stale row asks for when its turn comes, in whatever order texts were offered; a vector
     is stored only if the row still asks for it then. What several documents offer at the same time is embedded once.
+    With `sparse`, the weights of chunks are made and stored together with their vectors.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class Vectorizer:
         batch: int,
         parallel: int,
         is_current: IsCurrent | None = None,
+        sparse: SparseModel | None = None,
     ) -> None:
         self._storage = storage
         self._commits = commits
         self._embedding = embedding
         self._batch = batch
         self._is_current = is_current
+        self._sparse = sparse
         self._waiting: dict[StaleKey, _Waiting] = {}
         self._making: dict[StaleKey, _Waiting] = {}
         self._wake = asyncio.Event()
@@ -230,12 +234,22 @@ class Vectorizer:
             (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
             for item, vector in zip(due, vectors, strict=True)
         ]
-        if await self._store(rows, model):
+        if await self._store(rows, model, await self._weights(due)):
             return True
         await asyncio.sleep(CHANGED_SECONDS)
         return False
 
-    async def _store(self, rows: Sequence[tuple[StaleKey, VectorRow]], model: ModelFacts) -> bool:
+    async def _weights(self, due: Sequence[StaleText]) -> dict[str, JsonObject]:
+        """Return rows of `Namespace.SPARSE` for those of the texts that are chunks."""
+        chunks = [item for item in due if item.key.kind == StaleKind.CHUNK]
+        if self._sparse is None or not chunks:
+            return {}
+        made = await self._sparse.weights([item.text for item in chunks], purpose="document")
+        return {item.key.key: {"weights": weights} for item, weights in zip(chunks, made, strict=True) if weights}
+
+    async def _store(
+        self, rows: Sequence[tuple[StaleKey, VectorRow]], model: ModelFacts, weights: Mapping[str, JsonObject]
+    ) -> bool:
         async def store(tx: Storage) -> bool:
             if self._is_current is not None and not await self._is_current(tx, model):
                 return False
@@ -248,6 +262,9 @@ class Vectorizer:
                 fresh = [row for key, row in current if key.kind == kind]
                 if fresh:
                     await tx.vectors(collection).put(fresh)
+            chunks = {key.key for key, _ in current if key.kind == StaleKind.CHUNK}
+            if weights and chunks:
+                await tx.kv(Namespace.SPARSE).put({key: row for key, row in weights.items() if key in chunks})
             await tx.kv(Namespace.STALE).delete([str(key) for key, _ in current])
             return True
 

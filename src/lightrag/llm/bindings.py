@@ -14,7 +14,7 @@ from lightrag.llm.azure_openai_binding import azure_openai_chat, azure_openai_em
 from lightrag.llm.bedrock_binding import BedrockChat, bedrock_embedding
 from lightrag.llm.bedrock_client import AwsAccount
 from lightrag.llm.cohere_binding import cohere_embedding
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, SparseModel
 from lightrag.llm.extras import require
 from lightrag.llm.gemini_binding import GeminiChat, GeminiEmbedding
 from lightrag.llm.jina_binding import jina_embedding
@@ -23,6 +23,7 @@ from lightrag.llm.ollama_binding import OllamaChat, OllamaEmbedding
 from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
 from lightrag.llm.rerank_binding import HttpRerank
 from lightrag.llm.rerank_dialects import AUTO
+from lightrag.llm.sparse import OpenAISparse
 from lightrag.llm.tei_binding import tei_embedding
 from lightrag.llm.voyageai_binding import voyageai_embedding
 from lightrag.settings import ChatModelSettings, EmbeddingSettings, RerankSettings, VendorSettings
@@ -210,6 +211,11 @@ def rerank_binding(wanted: RerankSettings) -> RerankModel:
     return HttpRerank(
         wanted.model or "", wanted.host, _text(wanted.api_key), wanted.timeout, dialect=wanted.binding or AUTO
     )
+
+
+def sparse_binding(wanted: EmbeddingSettings) -> SparseModel:
+    """Return what gives sparse weights on the embedding server; `wanted.binding` is openai."""
+    return OpenAISparse(wanted.model, wanted.host, _text(wanted.api_key), wanted.batch_num, wanted.timeout)
 
 
 def _account(region: str | None, vendors: VendorSettings) -> AwsAccount:

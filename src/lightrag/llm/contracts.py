@@ -162,6 +162,27 @@ class EmbeddingModel(Protocol):
         ...
 
 
+class SparseModel(Protocol):
+    """A model that says how much each token of a text counts."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        ...
+
+    async def weights(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> list[dict[str, float]]:
+        """Return the weights by token of each text, without those of zero; an empty row where nothing is known.
+
+        Two texts are the nearer, the greater the sum of the products of the weights of tokens that both have.
+        Raises `ModelRefused` where the server gives no weights.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class RerankHit:
     """Relevance of one document, by its index in the request."""

@@ -94,7 +94,7 @@ class MeteredChat:
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer."""
         row = self._meter.row(request.role, self.facts)
-        with _Timed(row):
+        with Timed(row):
             reply = await self._model.complete(request)
         self._meter.add(request.role, self.facts, reply.usage)
         return reply
@@ -105,7 +105,7 @@ class MeteredChat:
         usage: Usage | None = None
         said = ""
         try:
-            with _Timed(row):
+            with Timed(row):
                 async with closing(self._model.stream(request)) as deltas:
                     async for delta in deltas:
                         said += delta.thinking + delta.text
@@ -136,7 +136,7 @@ class MeteredEmbedding:
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
         row = self._meter.row(Role.EMBED, self.facts)
-        with _Timed(row):
+        with Timed(row):
             vectors = await self._model.embed(texts, purpose=purpose)
         row.texts += len(texts)
         self._meter.add(Role.EMBED, self.facts, Usage(sum(map(estimate_tokens, texts)), estimated=True))
@@ -162,7 +162,7 @@ class MeteredRerank:
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         row = self._meter.row(Role.RERANK, self.facts)
-        with _Timed(row):
+        with Timed(row):
             hits = await self._model.rerank(query, documents, top_n)
         row.texts += len(documents)
         tokens = estimate_tokens(query) * len(documents) + sum(map(estimate_tokens, documents))
@@ -174,7 +174,7 @@ class MeteredRerank:
         await self._model.aclose()
 
 
-class _Timed:
+class Timed:
     """Counts one call with its duration and its end."""
 
     def __init__(self, row: UsageRow) -> None:

@@ -18,14 +18,14 @@ from lightrag.types import Mode
 
 Vector = npt.NDArray[np.float32]
 
-DENSE, LEXICAL, ENTITIES, RELATIONS = "dense", "lexical", "entities", "relations"
+DENSE, LEXICAL, SPARSE, ENTITIES, RELATIONS = "dense", "lexical", "sparse", "entities", "relations"
 
 LISTS_OF_MODE: Mapping[Mode, frozenset[str]] = {
     "naive": frozenset({DENSE}),
     "local": frozenset({DENSE, ENTITIES}),
     "global": frozenset({DENSE, RELATIONS}),
     "hybrid": frozenset({DENSE, ENTITIES, RELATIONS}),
-    "mix": frozenset({DENSE, LEXICAL, ENTITIES, RELATIONS}),
+    "mix": frozenset({DENSE, LEXICAL, SPARSE, ENTITIES, RELATIONS}),
     "bypass": frozenset(),
 }
 """Which lists a mode consults. Modes of the graph use the dense list only to order the chunks that the graph names."""
@@ -60,6 +60,8 @@ class Candidates:
     """Entities near the low-level keywords."""
     relations: Sequence[Hit] = ()
     """Relations near the high-level keywords, in `mix` near the question too."""
+    sparse: Sequence[Hit] = ()
+    """Chunks of the dense and the lexical list, by sparse weights shared with the question."""
 
 
 class CandidateFinder:

@@ -28,13 +28,16 @@ def softened(hits: Sequence[Hit], spread: float) -> dict[str, float]:
     return {hit.key: float(weight) for hit, weight in zip(best, weights, strict=True)}
 
 
-def chunk_weights(dense: Sequence[Hit], lexical: Sequence[Hit], rules: WalkRules) -> dict[str, float]:
-    """Fuse the dense and the lexical list into weights per chunk that sum to 1 (nothing where both are empty)."""
-    lists = [
-        (share, softened(hits, rules.chunk_spread))
-        for share, hits in ((1 - rules.lexical_share, dense), (rules.lexical_share, lexical))
-        if hits and share > 0
-    ]
+def chunk_weights(
+    dense: Sequence[Hit], lexical: Sequence[Hit], rules: WalkRules, sparse: Sequence[Hit] = ()
+) -> dict[str, float]:
+    """Fuse the lists of chunks into weights per chunk that sum to 1 (nothing where all are empty)."""
+    shares = (
+        (1 - rules.lexical_share, dense),
+        (rules.lexical_share, lexical),
+        (rules.sparse_share, sparse),
+    )
+    lists = [(share, softened(hits, rules.chunk_spread)) for share, hits in shares if hits and share > 0]
     total = sum(share for share, _ in lists)
     fused: dict[str, float] = {}
     for share, weights in lists:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from lightrag.retrieval.arrays import FloatArray, GraphArrays
-from lightrag.retrieval.candidates import DENSE, LEXICAL, Candidates
+from lightrag.retrieval.candidates import DENSE, LEXICAL, SPARSE, Candidates
 from lightrag.retrieval.fusion import chunk_weights, interleave, softened
 from lightrag.retrieval.names import spelling, spellings_in
 from lightrag.retrieval.walk import Transitions, Walked, WalkRules, walk
@@ -44,7 +44,7 @@ class GraphRanking:
         graph = ways.graph
         self._ways = ways
         self._candidates = candidates
-        self._seeds = chunk_weights(candidates.dense, candidates.lexical, rules)
+        self._seeds = chunk_weights(candidates.dense, candidates.lexical, rules, candidates.sparse)
         entity_seeds = _entity_seeds(ways, candidates, mode, question, keywords, rules)
         total = float(entity_seeds.sum()) + sum(self._seeds.values())
         scale = 1 / total if total else 0.0
@@ -106,7 +106,8 @@ class GraphRanking:
         for key, value in own.items():
             scores[key] = scores.get(key, 0.0) + value
         best = sorted(scores, key=lambda key: (-scores[key], key))[:limit]
-        found_by = ranks_by_list({DENSE: self._candidates.dense, LEXICAL: self._candidates.lexical, GRAPH: graph_list})
+        found = self._candidates
+        found_by = ranks_by_list({DENSE: found.dense, LEXICAL: found.lexical, SPARSE: found.sparse, GRAPH: graph_list})
         return [RankedKey(key, scores[key], found_by(key)) for key in best]
 
 

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from lightrag.errors import InvalidInput, ModelError
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role, SparseModel
 from lightrag.retrieval.answer import AnswerWriter, Quote, instructions
 from lightrag.retrieval.budget import (
     CHUNK_WRAPPING_TOKENS,
@@ -17,7 +17,15 @@ from lightrag.retrieval.budget import (
     fit_lines,
     fit_sizes,
 )
-from lightrag.retrieval.candidates import DENSE, CandidateFinder, Candidates, QueryVectors, between
+from lightrag.retrieval.candidates import (
+    DENSE,
+    LISTS_OF_MODE,
+    SPARSE,
+    CandidateFinder,
+    Candidates,
+    QueryVectors,
+    between,
+)
 from lightrag.retrieval.context import (
     context_text,
     entity_line,
@@ -38,6 +46,7 @@ from lightrag.retrieval.ranking import (
     relation_order,
 )
 from lightrag.retrieval.recent import RecentRows
+from lightrag.retrieval.sparse import SparseList
 from lightrag.retrieval.walk import Transitions, WalkRules, transitions
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.rows import chunk_of_row
@@ -94,6 +103,7 @@ class Retriever:
         quote: Answers by quoting where there is no model for answers.
         fold_entity: Folds the evidence that a filter leaves.
         fold_relation: As `fold_entity`.
+        sparse: Gives the question's sparse weights in mode `mix`, where there is such a model.
     """
 
     def __init__(
@@ -108,6 +118,7 @@ class Retriever:
         quote: Quote,
         fold_entity: FoldEntity,
         fold_relation: FoldRelation,
+        sparse: SparseModel | None = None,
     ) -> None:
         self._storage = storage
         self._options = options
@@ -117,6 +128,7 @@ class Retriever:
         self._reranker = reranker
         self._quote = quote
         self._finder = CandidateFinder(storage, options.cosine_threshold)
+        self._sparse = SparseList(storage, sparse)
         self._reader = GraphReader(storage, fold_entity, fold_relation, options.evidence_limit)
         self._index = GraphIndex(storage.graph, options.walk, storage.version)
         self._kept_chunks = RecentRows(storage.version, self._read_chunks, KEPT_CHUNKS)
@@ -169,7 +181,7 @@ class Retriever:
         keywords = found_keywords.keywords
         vectors = await self._vectors(question, param, found_keywords)
         candidates, ways = await asyncio.gather(
-            self._finder.find(param.mode, question, vectors, param.top_k, param.chunk_top_k, scope),
+            self._candidates(question, param, vectors, scope),
             self._index.current(),
         )
         ranking = await self._walk(ways, candidates, question, keywords, param, scope)
@@ -206,6 +218,15 @@ class Retriever:
                 "final_chunks_count": len(chunks),
             },
         )
+
+    async def _candidates(
+        self, question: str, param: QueryParam, vectors: QueryVectors, scope: Scope | None
+    ) -> Candidates:
+        search = self._finder.find(param.mode, question, vectors, param.top_k, param.chunk_top_k, scope)
+        if SPARSE not in LISTS_OF_MODE[param.mode]:
+            return await search
+        found, weights = await asyncio.gather(search, self._sparse.weights(question))
+        return dataclasses.replace(found, sparse=await self._sparse.rank(weights, found.dense, found.lexical))
 
     async def _vectors(self, question: str, param: QueryParam, found: FoundKeywords) -> QueryVectors:
         """Embed the question and its keywords in one call, and choose what is searched for.

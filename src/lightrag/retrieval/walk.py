@@ -32,6 +32,8 @@ class WalkRules:
     """As `chunk_spread`, for relations and entities."""
     lexical_share: float = 0.2
     """Weight of the lexical list of chunks against the dense one."""
+    sparse_share: float = 0.2
+    """As `lexical_share`, of the list by sparse weights, where there is one."""
     relation_mass: float = 0.5
     """Mass on the ends of relations (or on entities) near the question, against 1 on chunks."""
     name_mass: float = 0.06

@@ -99,6 +99,9 @@ class EmbeddingOptions(Group):
     document_prefix: Annotated[str | None, Option(("EMBEDDING_DOCUMENT_PREFIX",))] = Field(
         None, description="text put before documents, for models that want one; NO_PREFIX for none"
     )
+    sparse: Annotated[bool, Option(("EMBEDDING_SPARSE",))] = Field(
+        False, description="ask the model server for sparse weights too (llmservice with BGE-M3), for mode mix"
+    )
     backends: Annotated[EmbeddingBackendList, Option(("EMBEDDING_BACKENDS",), is_secret=True)] = Field(
         (), description=f"{_BACKENDS}; all must run the same model"
     )
@@ -166,6 +169,8 @@ class EmbeddingSettings(Group):
     """Of Azure OpenAI."""
     region: str | None = None
     """Of Amazon Bedrock."""
+    sparse: bool = False
+    """Whether the server is asked for sparse weights too."""
     backends: tuple[EmbeddingBackend, ...] = ()
     """What is called in this model's place, where there are any."""
 

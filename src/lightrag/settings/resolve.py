@@ -59,6 +59,12 @@ def resolve_embedding(said: EmbeddingOptions, llm: ChatModelOptions, context: Mo
     alone = _beside(alone, chat_alone(llm, chat_binding(llm), context))
     if not said.backends:
         require(alone.binding, alone.host, alone.model, "EMBEDDING")
+    if alone.sparse and (alone.binding != "openai" or said.backends):
+        raise ConfigurationError(
+            "EMBEDDING_SPARSE=true asks one server of OpenAI's dialect for sparse weights; set "
+            "EMBEDDING_BINDING=openai with EMBEDDING_BINDING_HOST (llmservice: for the model service) and no "
+            "EMBEDDING_BACKENDS, or EMBEDDING_SPARSE=false"
+        )
     return alone.model_copy(update={"backends": _embedding_backends(alone, said.backends, context)})
 
 

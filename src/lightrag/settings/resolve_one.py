@@ -50,6 +50,7 @@ def embedding_alone(
         document_prefix=_prefix(said.document_prefix),
         api_version=(vendors.azure_embedding_api_version or vendors.azure_api_version) if is_azure else None,
         region=vendors.aws_region if dialect == "bedrock" else None,
+        sparse=said.sparse,
     )
 
 

@@ -51,6 +51,8 @@ class Namespace(StrEnum):
     """`{kind}:{key}` of a vector or summary that no longer fits what it was derived from"""
     EDITS = "edits"
     """manual edits of the graph in the order they were made, and what they did to which chunk; see `indexing.edits`"""
+    SPARSE = "sparse"
+    """chunk id → {"weights": {token: weight}}: sparse weights of the chunk's text, where the model gives them"""
     META = "meta"
     """what the workspace was made with (embedding model, dimension, storage family), pipeline state"""
 

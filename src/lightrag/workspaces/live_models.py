@@ -31,6 +31,7 @@ from lightrag.llm.contracts import (
     RerankHit,
     RerankModel,
     Role,
+    SparseModel,
 )
 from lightrag.llm.limiter import Limiter, closing
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
@@ -101,6 +102,7 @@ class LiveModels:
             base.meter,
             base.routed,
             changing=self,
+            sparse=LiveSparse(self, base.sparse) if base.sparse is not None else None,
         )
 
     @property
@@ -130,6 +132,10 @@ class LiveModels:
     def has_reranker(self) -> bool:
         """Tell whether there is a reranking model at this moment."""
         return self.reranker() is not None
+
+    def uses_server_embedding(self) -> bool:
+        """Tell whether vectors are of the server's own model and nobody pays for them."""
+        return self.account is None and self.embedding is self._base.embedding
 
     def slot_use(self) -> SlotUse:
         """Return how the slots of extraction are used, and until when calls pause."""
@@ -507,6 +513,33 @@ class MissingEmbedding:
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+class LiveSparse:
+    """The server's sparse weights, for workspaces that use the server's embedding model and have no account.
+
+    Calls of an account are charged and bounded by its limits, which these are not; texts of a workspace with a model of
+    its own do not go to the server's.
+    """
+
+    def __init__(self, live: LiveModels, model: SparseModel) -> None:
+        self._live = live
+        self._model = model
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._model.facts
+
+    async def weights(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> list[dict[str, float]]:
+        """Return the weights by token of each text, empty rows where the workspace gets none."""
+        await self._live.refresh()
+        if not self._live.uses_server_embedding():
+            return [{} for _ in texts]
+        return await self._model.weights(texts, purpose=purpose)
+
+    async def aclose(self) -> None:
+        """Leave the model to what opened it."""
 
 
 class _ServerTally:

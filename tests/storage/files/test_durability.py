@@ -46,7 +46,10 @@ async def fill(storage: Storage) -> None:
         await work.kv(Namespace.FULL_DOCS).put({"d": {"content": "Text\r\n\t\x00 知识", "file_path": "f", "pages": []}})
         await work.kv(Namespace.TEXT_CHUNKS).put({"c1": {"content": "Te", "full_doc_id": "d", "n": [1.5, None]}})
         await work.kv(Namespace.LLM_CACHE).put({"k": {"return": "answer", "create_time": 7}})
-        own = (Namespace.META, Namespace.STALE, Namespace.SUMMARIES, Namespace.EXTRACTIONS, Namespace.EDITS)
+        own = (
+            *(Namespace.META, Namespace.STALE, Namespace.SUMMARIES),
+            *(Namespace.EXTRACTIONS, Namespace.EDITS, Namespace.SPARSE),
+        )
         for namespace in own:
             await work.kv(namespace).put({'odd "key"\n<&>': {"value": "\u2028é"}})
         names = ["A\r\n\t<&>\"'", "Zoë ]]>", "plain", "bell\x07", "many"]

@@ -89,11 +89,19 @@ def _create(conn: sqlite3.Connection) -> None:
 
 
 def _add_edits(conn: sqlite3.Connection) -> None:
+    _add_namespace(conn, Namespace.EDITS)
+
+
+def _add_sparse(conn: sqlite3.Connection) -> None:
+    _add_namespace(conn, Namespace.SPARSE)
+
+
+def _add_namespace(conn: sqlite3.Connection, namespace: Namespace) -> None:
     # A file that `_create` has just made has every namespace already.
-    conn.execute(_KV.format(Namespace.EDITS.value).strip().replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+    conn.execute(_KV.format(namespace.value).strip().replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_edits)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_edits, _add_sparse)
 """Step i takes a file of version i to version i + 1, inside a transaction."""
 
 
