@@ -75,7 +75,7 @@ def test_the_documents_of_an_interrupted_run_are_indexed_by_the_next(run: Run, n
     ("arguments", "message"),
     [
         (["nowhere"], "There is no file or folder 'nowhere'"),
-        (["notes/picture.png"], "is of a kind that cannot be read"),
+        (["program.exe"], "is of a kind that cannot be read"),
         (["empty"], "Nothing to ingest"),
     ],
 )
@@ -83,6 +83,7 @@ def test_wrong_paths_are_told_before_anything_is_done(
     run: Run, notes: Path, folder: Path, arguments: list[str], message: str
 ) -> None:
     (folder / "empty").mkdir()
+    (folder / "program.exe").write_bytes(b"MZ")
     result = run("ingest", *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
@@ -104,3 +105,9 @@ async def test_two_files_of_one_name_are_refused(notes: Path) -> None:
 
 async def test_a_file_given_twice_is_taken_once(notes: Path) -> None:
     assert len(await collect([notes, notes / "ada.md", notes])) == 2
+
+
+def test_a_picture_is_refused_by_name_where_no_model_describes_it(run: Run, notes: Path) -> None:
+    result = run("ingest", "notes/picture.png")
+    assert result.exit_code == 1
+    assert "image2text" in result.stdout + result.stderr
