@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from lightrag.api.auth_principal import Admission, Credentials, Kind, Principal, Refusal, Role, Verdict
 from lightrag.api.control import ControlDoor
+from lightrag.tenancy.rights import TOKEN_PREFIX
 
 if TYPE_CHECKING:
     from lightrag.tenancy.access import Entitlement
 
-TOKEN_PREFIX = "lrt_"  # noqa: S105 - the visible beginning of every token
 REMEMBERED = 2.0
 """Seconds."""
 _MAX_REMEMBERED = 10_000

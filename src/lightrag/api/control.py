@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from lightrag.settings import Settings
+from lightrag.tenancy.names import CONTROL_FILE
 
 if TYPE_CHECKING:
     from lightrag.tenancy.control_plane import ControlPlane
 
-FILE_NAME = "control.sqlite3"
 LOOK_AGAIN = 1.0
 """Seconds after which it is looked whether another process has made a control plane."""
 
@@ -25,7 +25,7 @@ class ControlDoor:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
-        self._path = settings.paths.working_dir / FILE_NAME
+        self._path = settings.paths.working_dir / CONTROL_FILE
         self._clock = clock
         self._plane: ControlPlane | None = None
         self._opening = asyncio.Lock()

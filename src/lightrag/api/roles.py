@@ -7,6 +7,7 @@ here needs an editor unless its method only reads: a new route is rather closed 
 from __future__ import annotations
 
 from lightrag.api.auth_principal import Role
+from lightrag.tenancy.rights import AccessRole
 
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -32,8 +33,6 @@ READING = frozenset(
 MANAGING = ("/llm/", "/v1/llm/")
 """Routes below which every change is an administrator's."""
 
-_ORDER: tuple[Role, ...] = ("reader", "editor", "admin")
-
 
 def needed_role(method: str, route: str) -> Role:
     """Return the role that a request needs; `route` is the template of the route's path."""
@@ -44,7 +43,7 @@ def needed_role(method: str, route: str) -> Role:
 
 def covers(held: Role | None, needed: Role) -> bool:
     """Tell whether a role holds the rights of another."""
-    return held is not None and _ORDER.index(held) >= _ORDER.index(needed)
+    return held is not None and AccessRole(held).covers(AccessRole(needed))
 
 
 def may_create(method: str) -> bool:

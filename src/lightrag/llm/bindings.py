@@ -6,6 +6,7 @@ What needs an extra says so here, at the start, and not when a first question or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from pydantic import SecretStr
 
@@ -157,25 +158,38 @@ def _bedrock_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> Em
     )
 
 
-def _jina_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
-    key = _text(wanted.api_key)
-    return jina_embedding(
-        wanted.model, wanted.host, key, wanted.dim, wanted.batch_num, wanted.timeout, send_dimensions=wanted.send_dim
-    )
+class _VendorFactory(Protocol):
+    """Makes the embedding model of a vendor."""
+
+    def __call__(
+        self,
+        model: str,
+        base_url: str | None,
+        api_key: str | None,
+        dimension: int | None,
+        max_batch: int,
+        timeout: float | None,
+        /,
+        *,
+        send_dimensions: bool,
+    ) -> EmbeddingModel: ...
 
 
-def _voyageai_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
-    key = _text(wanted.api_key)
-    return voyageai_embedding(
-        wanted.model, wanted.host, key, wanted.dim, wanted.batch_num, wanted.timeout, send_dimensions=wanted.send_dim
-    )
+def _vendor_embedding(make: _VendorFactory) -> EmbeddingFactory:
+    """Return what makes the embedding model of a vendor whose binding takes no more than the common settings."""
 
+    def made(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
+        return make(
+            wanted.model,
+            wanted.host,
+            _text(wanted.api_key),
+            wanted.dim,
+            wanted.batch_num,
+            wanted.timeout,
+            send_dimensions=wanted.send_dim,
+        )
 
-def _cohere_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
-    key = _text(wanted.api_key)
-    return cohere_embedding(
-        wanted.model, wanted.host, key, wanted.dim, wanted.batch_num, wanted.timeout, send_dimensions=wanted.send_dim
-    )
+    return made
 
 
 def _tei_embedding(wanted: EmbeddingSettings, vendors: VendorSettings) -> EmbeddingModel:
@@ -199,9 +213,9 @@ EMBEDDING: Mapping[str, EmbeddingFactory] = {
     "lollms": _lollms_embedding,
     "gemini": _gemini_embedding,
     "bedrock": _bedrock_embedding,
-    "jina": _jina_embedding,
-    "voyageai": _voyageai_embedding,
-    "cohere": _cohere_embedding,
+    "jina": _vendor_embedding(jina_embedding),
+    "voyageai": _vendor_embedding(voyageai_embedding),
+    "cohere": _vendor_embedding(cohere_embedding),
     "tei": _tei_embedding,
 }
 

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,27 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lightrag.errors import Conflict, InvalidInput, NotFound
 from lightrag.tenancy.audit import Actor, AuditLog
 from lightrag.tenancy.database import ControlDatabase, new_key, now_seconds
+from lightrag.tenancy.rights import TOKEN_PREFIX
+from lightrag.tenancy.rights import AccessRole as AccessRole
 from lightrag.tenancy.tables import GrantRow, TokenRow, UserRow, WorkspaceRow
 
-TOKEN_PREFIX = "lrt_"  # noqa: S105 - the visible beginning of every token
 USED_EVERY = 300
 """Seconds between two notes that a token was used."""
-
-
-class AccessRole(StrEnum):
-    """What somebody may do in a workspace."""
-
-    READER = "reader"
-    """Ask, look at documents and graph."""
-    EDITOR = "editor"
-    """Also add, change and delete documents and graph."""
-    ADMIN = "admin"
-    """Also manage models, keys, limits and access of the workspace."""
-
-    def covers(self, needed: AccessRole) -> bool:
-        """Whether this role holds the rights of `needed`."""
-        order = list(AccessRole)
-        return order.index(self) >= order.index(needed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

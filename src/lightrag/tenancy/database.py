@@ -16,9 +16,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from lightrag.errors import ConfigurationError, InvalidInput, StorageError, StorageUnavailable
+from lightrag.tenancy.names import CONTROL_FILE
 from lightrag.tenancy.schema_version import HEAD, upgrade
 
-FILE_NAME = "control.sqlite3"
 _MIGRATION_LOCK = 0x6C69676874
 _CHANGED = "changed"
 _DATA_EXCEPTION = "22"
@@ -46,7 +46,7 @@ def control_url(dsn: str | None, working_dir: Path) -> str:
     `postgresql://`, `postgres://` and `sqlite://` get the asynchronous driver. Raises `ConfigurationError` for others.
     """
     if not dsn:
-        return f"sqlite+aiosqlite:///{working_dir.absolute() / FILE_NAME}"
+        return f"sqlite+aiosqlite:///{working_dir.absolute() / CONTROL_FILE}"
     try:
         url = make_url(dsn)
     except SQLAlchemyError:

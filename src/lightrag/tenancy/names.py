@@ -1,10 +1,13 @@
-"""Names of workspaces."""
+"""Names of workspaces, and of the file that holds the control plane."""
 
 from __future__ import annotations
 
 import re
 
 from lightrag.errors import InvalidInput
+
+CONTROL_FILE = "control.sqlite3"
+"""In the working directory, unless a DSN names another database."""
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}", re.ASCII)
 _SHOWN = 200

@@ -108,7 +108,7 @@ async def create_token(
         expires_at=None if wish.expires_in is None else now_seconds() + wish.expires_in,
     )
     server.known_access.forget()
-    return NewToken(token=token, **_token(info))
+    return NewToken(token=token, **_plain(info))
 
 
 @router.get("/access/tokens", operation_id="list_tokens")
@@ -127,7 +127,7 @@ async def list_tokens(
             dataclasses.replace(info, roles={name: role for name, role in info.roles.items() if name == workspace})
             for info in found
         ]
-    return [TokenEntry(**_token(info)) for info in found]
+    return [TokenEntry(**_plain(info)) for info in found]
 
 
 @router.delete("/access/tokens/{token_id}", operation_id="revoke_token")
@@ -144,7 +144,7 @@ async def revoke_token(
         await _governed_token(plane, principal, token_id)
     info = await plane.access.revoke_token(actor, token_id)
     server.known_access.forget()
-    return TokenEntry(**_token(info))
+    return TokenEntry(**_plain(info))
 
 
 @router.get("/access/users", operation_id="list_users")
@@ -152,7 +152,7 @@ async def list_users(
     plane: PlaneDep, _admin: ServerAdminDep
 ) -> Annotated[list[UserEntry], Field(examples=[[USER_EXAMPLE]])]:
     """Return all accounts of the control plane."""
-    return [UserEntry(**_user(info)) for info in await plane.access.list_users()]
+    return [UserEntry(**_plain(info)) for info in await plane.access.list_users()]
 
 
 @router.put("/access/users/{name}", operation_id="put_user")
@@ -174,7 +174,7 @@ async def put_user(
         roles=None if wish.roles is None else _roles(wish.roles),
     )
     server.known_access.forget()
-    return UserEntry(**_user(info))
+    return UserEntry(**_plain(info))
 
 
 @router.delete("/access/users/{name}", operation_id="delete_user", responses=_DONE)
@@ -251,14 +251,10 @@ async def _governed_token(plane: ControlPlane, principal: Principal, token_id: s
 
 
 def _roles(roles: Mapping[str, str]) -> dict[str, AccessRole]:
-    from lightrag.tenancy.access import AccessRole as Role
+    from lightrag.tenancy.rights import AccessRole as Role
 
     return {name: Role(role) for name, role in roles.items()}
 
 
-def _token(info: TokenInfo) -> dict[str, Any]:
-    return dataclasses.asdict(info) | {"roles": {name: role.value for name, role in info.roles.items()}}
-
-
-def _user(info: UserInfo) -> dict[str, Any]:
+def _plain(info: TokenInfo | UserInfo) -> dict[str, Any]:
     return dataclasses.asdict(info) | {"roles": {name: role.value for name, role in info.roles.items()}}
