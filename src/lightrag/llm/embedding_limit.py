@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lightrag.errors import ContextTooLong
-from lightrag.llm.contracts import EmbeddingModel, FloatArray, ModelFacts
+from lightrag.llm.contracts import EmbeddingModel, FloatArray
 from lightrag.llm.vectors import joined
+from lightrag.llm.wrapper import Wrapper
 from lightrag.text.tokens import Tokenizer
 
 _SMALLER = 0.75
@@ -19,21 +20,16 @@ _ATTEMPTS = 6
 _log = logging.getLogger("lightrag.llm")
 
 
-class LimitedTexts:
+class LimitedTexts(Wrapper[EmbeddingModel]):
     """An embedding model that gets the beginning of a long text, at most `limit` tokens of it.
 
     Tokens are counted with the bundled tokenizer. A model that counts more of them and refuses a text gets less of it.
     """
 
     def __init__(self, model: EmbeddingModel, limit: int, tokenizer: Tokenizer) -> None:
-        self._model = model
+        super().__init__(model)
         self._limit = limit
         self._tokenizer = tokenizer
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
@@ -43,10 +39,6 @@ class LimitedTexts:
         except ContextTooLong:
             parts = [await self._embed_alone(text, purpose) for text in fitting]
         return joined(parts, self.facts.dimension)
-
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
     async def _embed_alone(self, text: str, purpose: Literal["document", "query"]) -> FloatArray:
         limit = self._limit

@@ -18,11 +18,11 @@ from lightrag.llm.contracts import (
     ChatRequest,
     EmbeddingModel,
     FloatArray,
-    ModelFacts,
     RerankHit,
     RerankModel,
     Role,
 )
+from lightrag.llm.wrapper import Wrapper
 
 _PATIENCE_SECONDS = 30.0
 """How much longer than its betters background work waits at most."""
@@ -176,17 +176,12 @@ class Limiter:
         self._changed_at = now
 
 
-class LimitedChat:
+class LimitedChat(Wrapper[ChatModel]):
     """A chat model whose calls each hold a slot; a stream holds its slot until it is closed."""
 
     def __init__(self, model: ChatModel, limiter: Limiter) -> None:
-        self._model = model
+        super().__init__(model)
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer."""
@@ -199,53 +194,31 @@ class LimitedChat:
             async for delta in deltas:
                 yield delta
 
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
-
-class LimitedEmbedding:
+class LimitedEmbedding(Wrapper[EmbeddingModel]):
     """An embedding model whose calls each hold a slot; questions go before documents."""
 
     def __init__(self, model: EmbeddingModel, limiter: Limiter) -> None:
-        self._model = model
+        super().__init__(model)
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
         async with self._limiter.slot(Priority.INTERACTIVE if purpose == "query" else Priority.INDEXING):
             return await self._model.embed(texts, purpose=purpose)
 
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
-
-class LimitedRerank:
+class LimitedRerank(Wrapper[RerankModel]):
     """A reranking model whose calls each hold a slot."""
 
     def __init__(self, model: RerankModel, limiter: Limiter) -> None:
-        self._model = model
+        super().__init__(model)
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         async with self._limiter.slot(PRIORITIES[Role.RERANK]):
             return await self._model.rerank(query, documents, top_n)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
 
 @contextlib.asynccontextmanager

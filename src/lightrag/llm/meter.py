@@ -22,6 +22,7 @@ from lightrag.llm.contracts import (
 )
 from lightrag.llm.limiter import closing
 from lightrag.llm.usage import estimate_tokens, estimate_usage
+from lightrag.llm.wrapper import Wrapper
 
 
 @dataclasses.dataclass(slots=True)
@@ -79,17 +80,12 @@ class UsageMeter:
             row.estimated_tokens += usage.prompt_tokens + usage.completion_tokens
 
 
-class MeteredChat:
+class MeteredChat(Wrapper[ChatModel]):
     """A chat model whose calls are counted, those that fail or are given up included."""
 
     def __init__(self, model: ChatModel, meter: UsageMeter) -> None:
-        self._model = model
+        super().__init__(model)
         self._meter = meter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer."""
@@ -116,22 +112,13 @@ class MeteredChat:
             if usage is not None or said:
                 self._meter.add(request.role, self.facts, usage or estimate_usage(request, said))
 
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
-
-class MeteredEmbedding:
+class MeteredEmbedding(Wrapper[EmbeddingModel]):
     """An embedding model whose calls and texts are counted; tokens are estimated."""
 
     def __init__(self, model: EmbeddingModel, meter: UsageMeter) -> None:
-        self._model = model
+        super().__init__(model)
         self._meter = meter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
@@ -142,22 +129,13 @@ class MeteredEmbedding:
         self._meter.add(Role.EMBED, self.facts, Usage(sum(map(estimate_tokens, texts)), estimated=True))
         return vectors
 
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
-
-class MeteredRerank:
+class MeteredRerank(Wrapper[RerankModel]):
     """A reranking model whose calls and documents are counted; tokens are estimated."""
 
     def __init__(self, model: RerankModel, meter: UsageMeter) -> None:
-        self._model = model
+        super().__init__(model)
         self._meter = meter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
@@ -168,10 +146,6 @@ class MeteredRerank:
         tokens = estimate_tokens(query) * len(documents) + sum(map(estimate_tokens, documents))
         self._meter.add(Role.RERANK, self.facts, Usage(tokens, estimated=True))
         return hits
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
 
 class Timed:

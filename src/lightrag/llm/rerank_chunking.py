@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lightrag.llm.contracts import ModelFacts, RerankHit, RerankModel
+from lightrag.llm.contracts import RerankHit, RerankModel
+from lightrag.llm.wrapper import Wrapper
 from lightrag.text.tokens import Tokenizer
 
 Cutter = Callable[[str], list[str]]
@@ -25,17 +26,12 @@ def token_cutter(tokenizer: Tokenizer, size: int) -> Cutter:
     return cut
 
 
-class ChunkedRerank:
+class ChunkedRerank(Wrapper[RerankModel]):
     """A reranking model that takes documents of any length; a document is as relevant as its best piece."""
 
     def __init__(self, model: RerankModel, cut: Cutter) -> None:
-        self._model = model
+        super().__init__(model)
         self._cut = cut
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
@@ -51,7 +47,3 @@ class ChunkedRerank:
         for hit in await self._model.rerank(query, pieces, len(pieces)):
             best.setdefault(owners[hit.index], hit.score)  # hits come best first
         return [RerankHit(index, score) for index, score in best.items()][:top_n]
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()

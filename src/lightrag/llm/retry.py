@@ -23,11 +23,11 @@ from lightrag.llm.contracts import (
     ChatRequest,
     EmbeddingModel,
     FloatArray,
-    ModelFacts,
     RerankHit,
     RerankModel,
 )
 from lightrag.llm.limiter import Limiter, closing
+from lightrag.llm.wrapper import Wrapper
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -98,21 +98,16 @@ class Retrial:
         return min(self._policy.most, self._policy.base * 2.0 ** min(failures - 1, 30))
 
 
-class RetryingChat:
+class RetryingChat(Wrapper[ChatModel]):
     """A chat model whose failed calls are tried again; a stream only as long as it has yielded nothing.
 
     Rate limits pause `limiter`, which is the one that the model's calls go through.
     """
 
     def __init__(self, model: ChatModel, policy: RetryPolicy, limiter: Limiter | None = None) -> None:
-        self._model = model
+        super().__init__(model)
         self._policy = policy
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer."""
@@ -134,55 +129,33 @@ class RetryingChat:
                     raise
                 await retrial.after(error)
 
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
-
-class RetryingEmbedding:
+class RetryingEmbedding(Wrapper[EmbeddingModel]):
     """An embedding model whose failed calls are tried again."""
 
     def __init__(self, model: EmbeddingModel, policy: RetryPolicy, limiter: Limiter | None = None) -> None:
-        self._model = model
+        super().__init__(model)
         self._policy = policy
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
         retrial = Retrial(self._policy, self._limiter)
         return await _persist(lambda: self._model.embed(texts, purpose=purpose), retrial)
 
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
-
-class RetryingRerank:
+class RetryingRerank(Wrapper[RerankModel]):
     """A reranking model whose failed calls are tried again."""
 
     def __init__(self, model: RerankModel, policy: RetryPolicy, limiter: Limiter | None = None) -> None:
-        self._model = model
+        super().__init__(model)
         self._policy = policy
         self._limiter = limiter
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         retrial = Retrial(self._policy, self._limiter)
         return await _persist(lambda: self._model.rerank(query, documents, top_n), retrial)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
 
 async def _persist(call: Callable[[], Awaitable[_T]], retrial: Retrial) -> _T:

@@ -22,6 +22,7 @@ from lightrag.llm.openai_client import OpenAIClient
 from lightrag.llm.retry import Retrial, RetryPolicy
 from lightrag.llm.usage import estimate_tokens
 from lightrag.llm.vectors import batches
+from lightrag.llm.wrapper import Wrapper
 
 Purpose = Literal["document", "query"]
 Weights = dict[str, float]
@@ -98,7 +99,7 @@ class OpenAISparse:
         return {token: weight for token, weight in rounded.items() if weight > 0}
 
 
-class SteadySparse:
+class SteadySparse(Wrapper[SparseModel]):
     """A sparse model whose calls each hold a slot, are counted with those of embeddings, and tried again.
 
     `limiter` is the embedding model's, since both are one server. Closing it closes `model`.
@@ -107,15 +108,10 @@ class SteadySparse:
     def __init__(
         self, model: SparseModel, limiter: Limiter, meter: UsageMeter, policy: RetryPolicy | None = None
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._limiter = limiter
         self._meter = meter
         self._policy = policy or RetryPolicy()
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def weights(self, texts: Sequence[str], *, purpose: Purpose) -> list[Weights]:
         """Return the weights by token of each text; what fails costs one batch again."""
@@ -123,10 +119,6 @@ class SteadySparse:
         for batch in batches(texts, self.facts.max_batch):
             found += await self._persist(batch, purpose)
         return found
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
     async def _persist(self, texts: Sequence[str], purpose: Purpose) -> list[Weights]:
         retrial = Retrial(self._policy, self._limiter)

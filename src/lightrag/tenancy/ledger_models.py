@@ -21,7 +21,6 @@ from lightrag.llm.contracts import (
     ChatRequest,
     EmbeddingModel,
     FloatArray,
-    ModelFacts,
     RerankHit,
     RerankModel,
     Role,
@@ -29,6 +28,7 @@ from lightrag.llm.contracts import (
 )
 from lightrag.llm.limiter import closing
 from lightrag.llm.usage import estimate_tokens, estimate_usage
+from lightrag.llm.wrapper import Wrapper
 from lightrag.tenancy.contracts import ModelType, Price, current_caller
 from lightrag.tenancy.database import ControlDatabase
 from lightrag.tenancy.ledger import ABORTED, ERROR, OK, Ledger, UsageEntry, priced
@@ -166,18 +166,13 @@ AccountOf = Callable[[], Account | None]
 """Returns whom a call is charged to at this moment; None where nobody keeps accounts."""
 
 
-class AccountedChat:
+class AccountedChat(Wrapper[ChatModel]):
     """A chat model on an account."""
 
     def __init__(self, model: ChatModel, account: AccountOf, paid: PaidModel) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
         self._paid = paid
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer. Raises `LimitReached`."""
@@ -211,27 +206,18 @@ class AccountedChat:
                 if usage is not None or any(said):
                     call.usage = _known(usage) or estimate_usage(request, "".join(said))
 
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
-
     def _foreseen(self, request: ChatRequest) -> Usage:
         output = request.max_tokens or min(FORESEEN_OUTPUT, self._paid.max_output_tokens or FORESEEN_OUTPUT)
         return dataclasses.replace(estimate_usage(request, ""), completion_tokens=output)
 
 
-class AccountedEmbedding:
+class AccountedEmbedding(Wrapper[EmbeddingModel]):
     """An embedding model on an account; tokens are estimated."""
 
     def __init__(self, model: EmbeddingModel, account: AccountOf, paid: PaidModel) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
         self._paid = paid
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension). Raises `LimitReached`."""
@@ -244,23 +230,14 @@ class AccountedEmbedding:
             call.usage = usage
             return vectors
 
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
-
-class AccountedRerank:
+class AccountedRerank(Wrapper[RerankModel]):
     """A reranking model on an account; tokens are estimated."""
 
     def __init__(self, model: RerankModel, account: AccountOf, paid: PaidModel) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
         self._paid = paid
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first. Raises `LimitReached`."""
@@ -273,10 +250,6 @@ class AccountedRerank:
             hits = await self._model.rerank(query, documents, top_n)
             call.usage = usage
             return hits
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
 
 def _known(usage: Usage | None) -> Usage | None:

@@ -36,6 +36,7 @@ from lightrag.llm.contracts import (
 from lightrag.llm.limiter import Limiter, closing
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.routing import BackendReport
+from lightrag.llm.wrapper import Wrapper
 from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
@@ -564,18 +565,13 @@ class _ServerTally:
         return self._live.account
 
 
-class _ChargedChat:
+class _ChargedChat(Wrapper[ChatModel]):
     """A chat model of the server. Without accounts nothing of them is imported."""
 
     def __init__(self, model: ChatModel, account: Callable[[], Account | None]) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
         self._accounted: ChatModel | None = None
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def complete(self, request: ChatRequest) -> ChatReply:
         """Return the whole answer."""
@@ -584,10 +580,6 @@ class _ChargedChat:
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written."""
         return self._now().stream(request)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
     def _now(self) -> ChatModel:
         if self._account() is None:
@@ -599,17 +591,12 @@ class _ChargedChat:
         return self._accounted
 
 
-class _ChargedEmbedding:
+class _ChargedEmbedding(Wrapper[EmbeddingModel]):
     """An embedding model of the server."""
 
     def __init__(self, model: EmbeddingModel, account: Callable[[], Account | None]) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
@@ -620,22 +607,13 @@ class _ChargedEmbedding:
         model = AccountedEmbedding(self._model, self._account, _paid(self.facts, ModelType.EMBEDDING))
         return await model.embed(texts, purpose=purpose)
 
-    async def aclose(self) -> None:
-        """Release connections and memory."""
-        await self._model.aclose()
 
-
-class _ChargedRerank:
+class _ChargedRerank(Wrapper[RerankModel]):
     """A reranking model of the server."""
 
     def __init__(self, model: RerankModel, account: Callable[[], Account | None]) -> None:
-        self._model = model
+        super().__init__(model)
         self._account = account
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
@@ -645,10 +623,6 @@ class _ChargedRerank:
 
         model = AccountedRerank(self._model, self._account, _paid(self.facts, ModelType.RERANK))
         return await model.rerank(query, documents, top_n)
-
-    async def aclose(self) -> None:
-        """Release connections."""
-        await self._model.aclose()
 
 
 def _paid(facts: ModelFacts, kind: ModelType) -> PaidModel:
