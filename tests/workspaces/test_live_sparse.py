@@ -7,7 +7,8 @@ from typing import cast
 
 import pytest
 
-from lightrag.workspaces.live_models import LiveModels, LiveSparse
+from lightrag.workspaces.live_embedding import LiveSparse
+from lightrag.workspaces.live_models import LiveModels
 from tests.sparse_words import SparseWords
 
 

@@ -12,50 +12,38 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lightrag.assembly import slot_use
-from lightrag.errors import AccessRefused, LimitReached, StorageError, StorageMismatch
+from lightrag.errors import LimitReached, StorageError
 from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
 from lightrag.indexing.pipeline import SlotUse
 from lightrag.llm.cache import KeptChat
-from lightrag.llm.contracts import (
-    ChatDelta,
-    ChatModel,
-    ChatReply,
-    ChatRequest,
-    EmbeddingModel,
-    FloatArray,
-    ModelFacts,
-    RerankHit,
-    RerankModel,
-    Role,
-    SparseModel,
-)
-from lightrag.llm.limiter import Limiter, closing
+from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.limiter import Limiter
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.routing import BackendReport
-from lightrag.llm.wrapper import Wrapper
 from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.tenancy.contracts import ModelRef, ModelType, current_caller
+from lightrag.tenancy.contracts import ModelRef
+from lightrag.workspaces.limit_pause import LimitPause
+from lightrag.workspaces.live_chat import CHAT_ROLES, LiveChat, PresentChats
+from lightrag.workspaces.live_embedding import LiveEmbedding, LiveSparse, MissingEmbedding, PatientEmbedding
+from lightrag.workspaces.live_rerank import LiveRerank
 from lightrag.workspaces.model_services import ServiceDoor
+from lightrag.workspaces.server_tally import ServerTally
 
 if TYPE_CHECKING:
-    from lightrag.tenancy.ledger_models import Account, PaidModel
+    from lightrag.tenancy.ledger_models import Account
     from lightrag.tenancy.workspace_models import Plan, WorkspaceClients
     from lightrag.workspaces.model_services import ModelServices
 
 REMEMBERED = 2.0
 """Seconds for which it is remembered how a workspace's models are."""
-LOOK_AGAIN = 1.0
-"""How often work that waits for a limit looks whether the limit was changed."""
-CHAT_ROLES = (Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS, Role.ANSWER)
 _UNKNOWN, _UNLISTED = -2, -1
 """In place of a version: nothing is known, and the control plane does not know the workspace."""
-_BACKGROUND = frozenset({Role.EXTRACT, Role.SUMMARY, Role.IMAGE2TEXT})
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +60,7 @@ class LiveModels:
         self._looked = -REMEMBERED
         self._changes = -1
         self._version = _UNKNOWN
-        self._paused_until: float | None = None
+        self._pause = LimitPause(storage.workspace, self._limits, self.refresh)
         self._base: Models
         self._clients: WorkspaceClients | None = None
         self.account: Account | None = None
@@ -89,14 +77,18 @@ class LiveModels:
         own = plan is not None and recorded is not None and self._candidate(plan, recorded.embedding) is not None
         # Where the data were made with a model of the workspace, the server's does not have to fit them.
         self._base = await open_models(
-            self._settings, self._storage, None if own else recorded, tally=_ServerTally(self), bundled=self._bundled
+            self._settings,
+            self._storage,
+            None if own else recorded,
+            tally=ServerTally(lambda: self.account),
+            bundled=self._bundled,
         )
         if services is not None and plan is not None:
             self._clients = self._make(services, plan)
         self.embedding = await self._chosen_embedding() if services is not None else self._base.embedding
         base = self._base
         return Models(
-            _Present(self),
+            PresentChats(self),
             LiveEmbedding(self),
             LiveRerank(self),
             base.extraction,
@@ -140,11 +132,7 @@ class LiveModels:
 
     def slot_use(self) -> SlotUse:
         """Return how the slots of extraction are used, and until when calls pause."""
-        use = slot_use(self._extraction())
-        until = self._paused_until
-        if until is not None and until > time.time():
-            return SlotUse(use.slots, use.busy, max(until, use.paused_until or until))
-        return use
+        return self._pause.noted(slot_use(self._extraction()))
 
     def backends(self) -> list[BackendReport]:
         """Return the state of every backend."""
@@ -167,14 +155,14 @@ class LiveModels:
         """Return the embedding model that is recorded under a name, where the workspace or the server has it."""
         await self.refresh()
         if embedding_name(self._base.embedding) == name:
-            return _Patient(self, lambda: self._base.embedding)
+            return PatientEmbedding(self, lambda: self._base.embedding)
 
         def find() -> EmbeddingModel | None:
             clients = self._clients
             ref = self._candidate(clients.plan, name) if clients is not None else None
             return clients.embedding_for(ref) if clients is not None and ref is not None else None
 
-        return _Patient(self, find) if find() is not None else None
+        return PatientEmbedding(self, find) if find() is not None else None
 
     def wanted_embedding(self) -> str:
         """Return the name of the embedding model that the workspace's defaults or the server's settings ask for."""
@@ -196,7 +184,7 @@ class LiveModels:
 
     def switch_embedding(self, model: EmbeddingModel) -> None:
         """Use another embedding model from now on: the vectors are of it."""
-        self.embedding = model.model if isinstance(model, _Patient) else model
+        self.embedding = model.model if isinstance(model, PatientEmbedding) else model
 
     async def tell_switched(self) -> None:
         """Have other processes look which model the vectors are of."""
@@ -210,17 +198,7 @@ class LiveModels:
 
     async def rest(self, error: LimitReached) -> None:
         """Wait until a limit allows calls again, or is changed."""
-        until = time.time() + error.retry_after
-        if error.kind != "concurrency" and (self._paused_until or 0) < until:
-            self._paused_until = until
-            _log.info("work in workspace '%s' pauses: %s", self._storage.workspace, error)
-        limits = self._limits()
-        while (left := until - time.time()) > 0:
-            await asyncio.sleep(min(left, LOOK_AGAIN))
-            await self.refresh()
-            if self._limits() != limits:
-                self._paused_until = None
-                return
+        await self._pause.rest(error)
 
     @contextlib.asynccontextmanager
     async def using(self) -> AsyncIterator[None]:
@@ -335,297 +313,3 @@ async def open_live_models(
     `bundled` is what the engine shares with others of its process.
     """
     return await LiveModels(settings, storage, door, bundled).open(recorded)
-
-
-class _Present(Mapping[Role, KeptChat]):
-    """The chat models that there are at the moment of looking."""
-
-    def __init__(self, live: LiveModels) -> None:
-        self._live = live
-
-    def __getitem__(self, role: Role) -> KeptChat:
-        """Return what to call for a role that some model serves."""
-        if self._live.chat(role) is None:
-            raise KeyError(role)
-        return self._live.roles[role]
-
-    def __iter__(self) -> Iterator[Role]:
-        """Iterate over the roles that some model serves."""
-        return (role for role in CHAT_ROLES if self._live.chat(role) is not None)
-
-    def __len__(self) -> int:
-        """Return how many roles some model serves."""
-        return sum(1 for _ in self)
-
-
-class LiveChat:
-    """The chat model of a role, whichever that is when it is called."""
-
-    def __init__(self, live: LiveModels, role: Role) -> None:
-        self._live = live
-        self._role = role
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model of this moment."""
-        return self._model().facts
-
-    def key_of(self, request: ChatRequest) -> str:
-        """Return the key under which the answer to `request` is kept."""
-        return self._model().key_of(request)
-
-    async def forget(self, keys: Sequence[str]) -> None:
-        """Drop kept answers."""
-        # Also those of a model that the workspace has no more.
-        await self._live.forget(keys)
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        """Return the whole answer. Raises `LimitReached` to who waits for it; work in the background waits itself."""
-        while True:
-            try:
-                async with self._live.using():
-                    return await self._model().complete(request)
-            except LimitReached as error:
-                if request.role not in _BACKGROUND:
-                    raise
-                await self._live.rest(error)
-
-    async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
-        """Yield the answer as it is written."""
-        async with self._live.using(), closing(self._model().stream(request)) as deltas:
-            async for delta in deltas:
-                yield delta
-
-    async def aclose(self) -> None:
-        """Do nothing: the models are closed together."""
-
-    def _model(self) -> KeptChat:
-        model = self._live.chat(self._role)
-        if model is None and self._role is Role.IMAGE2TEXT:
-            raise AccessRefused(
-                "The workspace has no model that describes pictures any more; add one (POST /llm/add_llm with "
-                "model_type image2text)"
-            )
-        if model is None:
-            raise AccessRefused(
-                "The workspace has no chat model any more; add one (POST /llm/add_llm), or configure LLM_BINDING"
-            )
-        return model
-
-
-class LiveEmbedding:
-    """The embedding model that the workspace's data were made with."""
-
-    def __init__(self, live: LiveModels) -> None:
-        self._live = live
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model of this moment."""
-        return self._live.embedding.facts
-
-    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
-        """Return L2-normalised vectors, shape (len(texts), dimension). Limits: as `LiveChat.complete`."""
-        while True:
-            try:
-                async with self._live.using():
-                    return await self._live.embedding.embed(texts, purpose=purpose)
-            except LimitReached as error:
-                if purpose == "query" or current_caller().request_id:
-                    raise
-                await self._live.rest(error)
-
-    async def aclose(self) -> None:
-        """Do nothing: the models are closed together."""
-
-
-class _Patient:
-    """One embedding model, found anew for each call; at a limit it waits."""
-
-    def __init__(self, live: LiveModels, find: Callable[[], EmbeddingModel | None]) -> None:
-        self._live = live
-        self._find = find
-
-    @property
-    def model(self) -> EmbeddingModel:
-        """The model as it is now. Raises `AccessRefused` where it is gone."""
-        model = self._find()
-        if model is None:
-            raise AccessRefused("The embedding model that the vectors are made with was removed from the workspace")
-        return model
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self.model.facts
-
-    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
-        """Return L2-normalised vectors, shape (len(texts), dimension)."""
-        while True:
-            try:
-                async with self._live.using():
-                    return await self.model.embed(texts, purpose=purpose)
-            except LimitReached as error:
-                await self._live.rest(error)
-
-    async def aclose(self) -> None:
-        """Do nothing: the models are closed together."""
-
-
-class LiveRerank:
-    """The reranking model of this moment."""
-
-    def __init__(self, live: LiveModels) -> None:
-        self._live = live
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model of this moment."""
-        model = self._live.reranker()
-        return model.facts if model is not None else ModelFacts("none", "none")
-
-    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
-        """Return the `top_n` most relevant documents, best first."""
-        async with self._live.using():
-            model = self._live.reranker()
-            if model is None:
-                raise AccessRefused("The workspace has no reranking model any more")
-            return await model.rerank(query, documents, top_n)
-
-    async def aclose(self) -> None:
-        """Do nothing: the models are closed together."""
-
-
-class MissingEmbedding:
-    """Stands for the model that the data were made with and that the workspace has no more."""
-
-    def __init__(self, recorded: str, wanted: str) -> None:
-        binding, _, name = recorded.partition("/")
-        self.facts = ModelFacts(binding, name)
-        self._wanted = wanted
-
-    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
-        """Raise `StorageMismatch`, which names the way out."""
-        raise StorageMismatch(
-            f"The workspace was indexed with the embedding model '{self.facts.binding}/{self.facts.name}', which it "
-            f"has no more. Add that model again, or make all vectors anew with '{self._wanted}': POST "
-            "/llm/re_embed, or lightrag repair --re-embed"
-        )
-
-    async def aclose(self) -> None:
-        """Do nothing."""
-
-
-class LiveSparse:
-    """The server's sparse weights, for workspaces that use the server's embedding model and have no account.
-
-    Calls of an account are charged and bounded by its limits, which these are not; texts of a workspace with a model of
-    its own do not go to the server's.
-    """
-
-    def __init__(self, live: LiveModels, model: SparseModel) -> None:
-        self._live = live
-        self._model = model
-
-    @property
-    def facts(self) -> ModelFacts:
-        """What is known of the model."""
-        return self._model.facts
-
-    async def weights(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> list[dict[str, float]]:
-        """Return the weights by token of each text, empty rows where the workspace gets none."""
-        await self._live.refresh()
-        if not self._live.uses_server_embedding():
-            return [{} for _ in texts]
-        return await self._model.weights(texts, purpose=purpose)
-
-    async def aclose(self) -> None:
-        """Leave the model to what opened it."""
-
-
-class _ServerTally:
-    """Charges calls of the server's own models to the workspace, as soon as somebody keeps accounts."""
-
-    def __init__(self, live: LiveModels) -> None:
-        self._live = live
-
-    def chat(self, model: ChatModel) -> ChatModel:
-        """Return the model on the workspace's account."""
-        return _ChargedChat(model, self._account)
-
-    def embedding(self, model: EmbeddingModel) -> EmbeddingModel:
-        """Return the model on the workspace's account."""
-        return _ChargedEmbedding(model, self._account)
-
-    def rerank(self, model: RerankModel) -> RerankModel:
-        """Return the model on the workspace's account."""
-        return _ChargedRerank(model, self._account)
-
-    def _account(self) -> Account | None:
-        return self._live.account
-
-
-class _ChargedChat(Wrapper[ChatModel]):
-    """A chat model of the server. Without accounts nothing of them is imported."""
-
-    def __init__(self, model: ChatModel, account: Callable[[], Account | None]) -> None:
-        super().__init__(model)
-        self._account = account
-        self._accounted: ChatModel | None = None
-
-    async def complete(self, request: ChatRequest) -> ChatReply:
-        """Return the whole answer."""
-        return await self._now().complete(request)
-
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
-        """Yield the answer as it is written."""
-        return self._now().stream(request)
-
-    def _now(self) -> ChatModel:
-        if self._account() is None:
-            return self._model
-        if self._accounted is None:
-            from lightrag.tenancy.ledger_models import AccountedChat
-
-            self._accounted = AccountedChat(self._model, self._account, _paid(self.facts, ModelType.CHAT))
-        return self._accounted
-
-
-class _ChargedEmbedding(Wrapper[EmbeddingModel]):
-    """An embedding model of the server."""
-
-    def __init__(self, model: EmbeddingModel, account: Callable[[], Account | None]) -> None:
-        super().__init__(model)
-        self._account = account
-
-    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
-        """Return L2-normalised vectors, shape (len(texts), dimension)."""
-        if self._account() is None:
-            return await self._model.embed(texts, purpose=purpose)
-        from lightrag.tenancy.ledger_models import AccountedEmbedding
-
-        model = AccountedEmbedding(self._model, self._account, _paid(self.facts, ModelType.EMBEDDING))
-        return await model.embed(texts, purpose=purpose)
-
-
-class _ChargedRerank(Wrapper[RerankModel]):
-    """A reranking model of the server."""
-
-    def __init__(self, model: RerankModel, account: Callable[[], Account | None]) -> None:
-        super().__init__(model)
-        self._account = account
-
-    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
-        """Return the `top_n` most relevant documents, best first."""
-        if self._account() is None:
-            return await self._model.rerank(query, documents, top_n)
-        from lightrag.tenancy.ledger_models import AccountedRerank
-
-        model = AccountedRerank(self._model, self._account, _paid(self.facts, ModelType.RERANK))
-        return await model.rerank(query, documents, top_n)
-
-
-def _paid(facts: ModelFacts, kind: ModelType) -> PaidModel:
-    from lightrag.tenancy.ledger_models import PaidModel
-
-    return PaidModel(facts.binding, facts.name, kind, host=facts.host)
