@@ -1,4 +1,4 @@
-"""One chat or embedding model out of several backends, as `lightrag.llm.routing` chooses among them."""
+"""One chat, embedding or reranking model out of several backends, as `lightrag.llm.routing` chooses among them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ from lightrag.llm.contracts import (
     EmbeddingModel,
     FloatArray,
     ModelFacts,
+    RerankHit,
+    RerankModel,
 )
 from lightrag.llm.limiter import PRIORITIES, Priority, closing
 from lightrag.llm.routing import Backend, BackendState, Route, Router, RoutingRules
+
+RERANK_RULES = RoutingRules(interactive_patience=2.0, tries_the_unfit=False)
+"""Somebody waits for the answer, which comes without reranking, too: a dead reranker must not hold it up."""
 
 _log = logging.getLogger(__name__)
 _CANARY = ("What two servers make of this sentence tells whether they run the same model.", "water lilies")
@@ -161,3 +166,40 @@ class RoutedEmbedding:
         )
         _log.error("%s", error)
         raise error
+
+
+class RoutedRerank:
+    """A reranking model behind several backends. `facts` are those of the first one.
+
+    Scores of different models cannot be compared, and need not be: one backend judges all documents of a call.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route[RerankModel]],
+        rules: RoutingRules | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._router = Router(routes, rules or RERANK_RULES, clock, chance or random.Random())
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        return self._router.primary.route.model.facts
+
+    def snapshot(self) -> list[BackendState]:
+        """Return all backends as they are."""
+        return self._router.snapshot()
+
+    async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
+        """Return the `top_n` most relevant documents, best first."""
+        walk = self._router.walk(Priority.INTERACTIVE)
+        while True:
+            with await walk.next() as attempt:
+                return await attempt.model.rerank(query, documents, top_n)
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._router.aclose()

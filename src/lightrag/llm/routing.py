@@ -6,7 +6,8 @@ same everywhere (a prompt that is too long, an invalid request) is raised at onc
 begun again elsewhere.
 
 Where no backend is fit, a call waits for the first one that may be tried again, background work longer than somebody
-who is waiting; if nothing was tried at all, one backend is tried all the same before the call is given up.
+who is waiting; if nothing was tried at all, one backend is tried all the same before the call is given up, unless
+the rules say otherwise.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
-from lightrag.errors import AccessRefused, ModelError, ModelRefused, UnusableAnswer
+from lightrag.errors import AccessRefused, ModelError, ModelRefused, ModelUnreachable, UnusableAnswer
 from lightrag.llm.circuit import Circuit, CircuitRules, CircuitState, Clock, Ticket
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.limiter import Priority
@@ -58,6 +59,8 @@ class RoutingRules:
     interactive_patience: float = 20.0
     """How long a call that somebody waits for waits for a backend."""
     background_patience: float = 600.0
+    tries_the_unfit: bool = True
+    """Whether a call that would find no fit backend in time tries one all the same before it is given up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -185,9 +188,15 @@ class Walk(Generic[M]):
             self._until = self._until if self._until is not None else now + self._patience
             wait = router.wait(self._tried)
             if wait is None or now + wait > self._until:
-                if self.error is None:
-                    return self._attempt(router.last_resort())
-                raise self.error
+                if self.error is not None:
+                    raise self.error
+                backend = router.last_resort()
+                if router.rules.tries_the_unfit:
+                    return self._attempt(backend)
+                raise ModelUnreachable(
+                    f"'{backend.route.name}' is left alone for {backend.circuit.wait():.0f} s, since it failed "
+                    f"before: {backend.error}"
+                )
             _log.info("no backend is fit for a model call, waiting %.1f s", wait)
             await asyncio.sleep(wait)
             self._tried.clear()

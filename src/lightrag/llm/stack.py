@@ -89,6 +89,14 @@ def embedding_stack(
     return BatchedEmbedding(backend, max_batch, parallel=2 * limiter.slots)
 
 
+def rerank_backend(
+    binding: RerankModel, *, limiter: Limiter, meter: UsageMeter, policy: RetryPolicy | None = None
+) -> RerankModel:
+    """Return `binding` limited, retried and counted: what a router chooses among."""
+    limited = LimitedRerank(MeteredRerank(binding, meter), limiter)
+    return RetryingRerank(limited, policy or ROUTE_POLICY, limiter)
+
+
 def rerank_stack(
     binding: RerankModel,
     *,
@@ -98,6 +106,5 @@ def rerank_stack(
     cut: Cutter | None = None,
 ) -> RerankModel:
     """Return `binding` limited, retried and counted; with `cut` long documents are judged piece by piece."""
-    limited = LimitedRerank(MeteredRerank(binding, meter), limiter)
-    retrying = RetryingRerank(limited, policy or RERANK_POLICY, limiter)
+    retrying = rerank_backend(binding, limiter=limiter, meter=meter, policy=policy or RERANK_POLICY)
     return ChunkedRerank(retrying, cut) if cut is not None else retrying
