@@ -11,7 +11,7 @@ from lightrag.tenancy.access import AccessControl
 from lightrag.tenancy.audit import AuditLog
 from lightrag.tenancy.database import ControlDatabase, control_url, now_microseconds
 from lightrag.tenancy.directory import Directory
-from lightrag.tenancy.keyring import KeyRing, KeySource, load_keyring
+from lightrag.tenancy.keyring import KeyRing, KeyRings, KeySource, load_keyring
 from lightrag.tenancy.vault import Vault
 
 _DAY = 86_400_000_000
@@ -29,12 +29,10 @@ class ControlPlane:
     vault: Vault
 
     @classmethod
-    def made_of(cls, database: ControlDatabase, keyring: KeyRing) -> Self:
+    def made_of(cls, database: ControlDatabase, keys: KeyRing | KeyRings) -> Self:
         """Return the parts on a database."""
         audit = AuditLog(database)
-        return cls(
-            database, audit, Directory(database, audit), AccessControl(database, audit), Vault(database, keyring)
-        )
+        return cls(database, audit, Directory(database, audit), AccessControl(database, audit), Vault(database, keys))
 
     async def close(self) -> None:
         """Close the database."""
@@ -48,11 +46,17 @@ async def open_control_plane(settings: Settings) -> ControlPlane:
     """
     tenancy, working_dir = settings.tenancy, settings.paths.working_dir
     dsn = tenancy.control_dsn.get_secret_value() if tenancy.control_dsn else None
-    source = KeySource(tenancy.kek.get_secret_value() if tenancy.kek else None, tenancy.kek_file, tenancy.kek_command)
+    source = key_source(settings)
     keyring = await asyncio.to_thread(load_keyring, source, working_dir)
     database = ControlDatabase(control_url(dsn, working_dir))
     await database.open()
-    plane = ControlPlane.made_of(database, keyring)
+    plane = ControlPlane.made_of(database, KeyRings(keyring, lambda: load_keyring(source, working_dir)))
     if tenancy.audit_days:
         await plane.audit.forget(now_microseconds() - tenancy.audit_days * _DAY)
     return plane
+
+
+def key_source(settings: Settings) -> KeySource:
+    """Return where the settings keep the key-encryption keys."""
+    tenancy = settings.tenancy
+    return KeySource(tenancy.kek.get_secret_value() if tenancy.kek else None, tenancy.kek_file, tenancy.kek_command)

@@ -8,8 +8,10 @@ by its owner only: this guards copies of the database, not the machine.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
+import contextlib
 import dataclasses
 import hashlib
 import logging
@@ -17,8 +19,10 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -26,10 +30,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from lightrag.errors import ConfigurationError
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # pragma: no cover - not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
 KEY_BYTES = 32
 NONCE_BYTES = 12
 FILE_NAME = "control.key"
 COMMAND_SECONDS = 30
+LOOK_AGAIN = 3.0
+"""Seconds after which a key that was not found is looked for again."""
+_MOST_REMEMBERED = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -56,14 +68,54 @@ class KeyRing:
         """Ids of all keys at hand."""
         return frozenset(self._keys)
 
-    def wrap(self, data_key: bytes, context: bytes) -> bytes:
-        """Return `data_key` encrypted by the current key and bound to `context`."""
-        return seal(self._keys[self.current], data_key, context)
+    def wrap(self, data_key: bytes, context: bytes, key_id: str | None = None) -> bytes:
+        """Return `data_key` encrypted by the current key, or by the one that is named, and bound to `context`."""
+        return seal(self._keys[key_id or self.current], data_key, context)
+
+    def with_older(self, older: KeyRing) -> KeyRing:
+        """Return these keys and those of another ring, which are not used for writing."""
+        return KeyRing(older._keys | self._keys, self.current)
 
     def unwrap(self, wrapped: bytes, key_id: str, context: bytes) -> bytes | None:
         """Return a data key; None where its key is not at hand or it does not belong to `context`."""
         key = self._keys.get(key_id)
         return None if key is None else unseal(key, wrapped, context)
+
+
+class KeyRings:
+    """The keys of a running process, read again where one is asked for that is not among them.
+
+    Args:
+        present: The keys at its start.
+        read: Reads them again; blocking. None where they cannot change.
+    """
+
+    def __init__(self, present: KeyRing, read: Callable[[], KeyRing] | None = None) -> None:
+        self.present = present
+        self._read = read
+        self._looked: dict[str, float] = {}
+        """When a key was looked for in vain."""
+        self._looking = asyncio.Lock()
+
+    async def knowing(self, key_id: str) -> KeyRing:
+        """Return the keys, read again where `key_id` is not among them; it may still be absent then."""
+        if key_id in self.present.ids or self._read is None:
+            return self.present
+        async with self._looking:
+            now = time.monotonic()
+            if key_id not in self.present.ids and now - self._looked.get(key_id, -LOOK_AGAIN) >= LOOK_AGAIN:
+                await self._look(self._read)
+                self._looked = {key_id: now} if len(self._looked) > _MOST_REMEMBERED else {**self._looked, key_id: now}
+        return self.present
+
+    async def _look(self, read: Callable[[], KeyRing]) -> None:
+        try:
+            found = await asyncio.to_thread(read)
+        except ConfigurationError as error:
+            _log.warning("the key-encryption keys cannot be read again, those at hand stay in use: %s", error)
+            return
+        # What a key was removed from too early may still hold something that it opens.
+        self.present = found.with_older(self.present)
 
 
 def seal(key: bytes, plain: bytes, context: bytes) -> bytes:
@@ -117,6 +169,42 @@ def parse_keys(text: str, origin: str) -> KeyRing:
     return KeyRing(keys, next(iter(keys)))
 
 
+def add_key(source: KeySource, directory: Path) -> Path:
+    """Put a fresh key before those of the file that keeps them, and return the file. Blocking.
+
+    Raises `ConfigurationError` where they are kept elsewhere.
+    """
+    if source.text or (source.file is None and source.command):
+        raise ConfigurationError(
+            "The keys are not kept in a file: put a new one (lightrag keys new) before the present one where "
+            f"{'LIGHTRAG_KEK' if source.text else 'LIGHTRAG_KEK_COMMAND'} takes them from"
+        )
+    load_keyring(source, directory)
+    path = (source.file or directory / FILE_NAME).resolve()
+    with _alone_in(path.parent):
+        draft = _draft(path, f"{new_key_text()}\n{_read(path).strip()}\n", path)
+        try:
+            draft.replace(path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ConfigurationError(f"The file of keys ({path}) cannot be written: {error.strerror}") from None
+    return path
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others from adding a key at the same time: one of the two would be lost, with all that it wraps by then."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
@@ -144,15 +232,27 @@ def _kept(directory: Path) -> str:
     return _read(path)
 
 
+def _draft(path: Path, text: str, like: Path | None = None) -> Path:
+    """Write a text beside a file, for its owner only or with the rights of another file, and return where."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            if like is not None:
+                shutil.copymode(like, draft)
+            os.fsync(file.fileno())
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"The file of keys ({path}) cannot be written: {error.strerror}") from None
+    return draft
+
+
 def _make(path: Path) -> None:
     """Write a fresh key, whole or not at all; of several processes that try at once, one wins."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _draft(path, new_key_text() + "\n")
     try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(new_key_text() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         try:
             os.link(draft, path)
             _log.warning(

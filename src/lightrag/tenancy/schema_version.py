@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision below migrations/versions; a test compares them."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -76,6 +76,15 @@ class DataKeyRow(Base):
     created_at: Mapped[int] = mapped_column(BigInteger)
 
 
+class KeyInUseRow(Base):
+    """The key-encryption key that data keys are wrapped by since the last rotation. There is one row at most."""
+
+    __tablename__ = "key_in_use"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kek_id: Mapped[str] = mapped_column(String(64))
+
+
 class UserRow(Base):
     """An account with a password."""
 
@@ -269,13 +278,13 @@ class CounterRow(Base):
     subject_id: Mapped[str] = mapped_column(KEY, primary_key=True)
     kind: Mapped[str] = mapped_column(String(24), primary_key=True)
     window: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    """Start of the window in seconds; 0 for concurrency."""
+    """Start of the window in seconds, for minutes that of a part of them; 0 for concurrency."""
     used: Mapped[int] = mapped_column(BigInteger, default=0)
     reserved: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
 class ReservationRow(Base):
-    """What a running call may come to use; taken back when it is settled, or when it is forgotten by a crash."""
+    """What a running call may come to use; gone when it is settled, taken back when its process is dead or silent."""
 
     __tablename__ = "usage_reservation"
 
@@ -283,6 +292,8 @@ class ReservationRow(Base):
     expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
     parts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """Counters with the amounts reserved in each."""
+    owner: Mapped[str] = mapped_column(String(160), default="", server_default="")
+    """The process, by `lightrag.indexing.owner`."""
 
 
 class AuditRow(Base):
