@@ -235,6 +235,40 @@ async def test_in_the_stack_every_backend_is_counted_under_its_own_name() -> Non
     assert rows == {"openai/local": (1, 1, 1), "openai/spare": (1, 0, 0)}
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_an_answer_is_kept_under_the_model_that_gave_it(streamed: bool) -> None:
+    first, second = FakeChat([ModelUnreachable("down"), "from a"], name="a"), FakeChat(["from b"], name="b")
+    routed = RoutedChat([Route("a", first), Route("b", second, 1)], IMPATIENT)
+    meter, store = UsageMeter(), MemoryStorage("w").kv(Namespace.LLM_CACHE)
+    whole, only_b = (
+        cached_chat(model, meter=meter, store=store, cached_roles={Role.ANSWER})
+        for model in (routed, routed.only(["b"]))
+    )
+
+    async def answer(chat: ChatModel) -> str:
+        request = ask(role=Role.ANSWER)
+        if streamed:
+            return "".join(delta.text for delta in await collect(chat, request))
+        return (await chat.complete(request)).text
+
+    assert [await answer(whole) for _ in range(3)] == ["from b", "from a", "from a"]
+    assert await answer(only_b) == "from b"
+    assert (len(first.requests), len(second.requests)) == (2, 1)
+
+
+async def test_some_of_the_backends_share_their_health_with_the_whole_and_stay_open_with_it() -> None:
+    first, second = FakeChat(["from a"], name="a"), FakeChat([AccessRefused("wrong key"), "from b"], name="b")
+    whole = RoutedChat([Route("a", first), Route("b", second, 1)], IMPATIENT)
+    part = whole.only(["b"])
+    with pytest.raises(AccessRefused):
+        await part.complete(ask())
+    assert part.facts.name == "b"
+    assert [state.state for state in whole.snapshot()] == [CircuitState.CLOSED, CircuitState.REFUSED]
+    await part.aclose()
+    assert not second.closed
+    assert (await whole.complete(ask())).text == "from a"
+
+
 async def test_a_short_rate_limit_is_waited_for_and_a_long_one_is_not() -> None:
     async with servers(2) as backends:
         backends[0].script(

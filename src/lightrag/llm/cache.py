@@ -1,6 +1,9 @@
 """Keep paid answers: a call that was made once is not made again, not even after a crash.
 
-An answer is stored, durably, before it is handed on. Rows are those of LightRAG's response cache:
+An answer is stored, durably, before it is handed on. Answers to questions are kept under the model that gave them,
+also where it stood in for another one, so that who asks a model never gets what another one said. What is read out of
+documents is kept under the first model of its chain: it is found again, and forgotten, whichever of them did the work.
+Rows are those of LightRAG's response cache:
 `{mode}:{cache_type}:{md5}` → {"return", "cache_type", "chunk_id", "create_time"}.
 """
 
@@ -51,6 +54,9 @@ class KeptChat(ChatModel, Protocol):
 CACHED_ROLES = frozenset({Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS})
 """Roles whose answers are kept unless told otherwise; answers to users are not among them."""
 
+_OF_THEIR_MODEL = frozenset({Role.KEYWORDS, Role.ANSWER})
+"""Roles whose answers are kept under the model that gave them."""
+
 _CACHE_TYPES = {
     Role.EXTRACT: "extract",
     Role.SUMMARY: "summary",
@@ -60,22 +66,22 @@ _CACHE_TYPES = {
 }
 
 
-def cache_key(facts: ModelFacts, request: ChatRequest, mode: str = "default") -> str:
-    """Return the key of a request to a model.
+def cache_key(facts: ModelFacts, request: ChatRequest, mode: str = "default", answered_by: str = "") -> str:
+    """Return the key of a request to a model; `answered_by` is the identity of another one that answered in its place.
 
     The hash runs over parts that carry their lengths, so that no two different requests have the same parts. What a
     request is about (`chunk_id`) is not among them.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    for part in _parts(facts, request):
+    for part in _parts(answered_by or facts.identity, request):
         data = part.encode("utf-8", "surrogatepass")
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return f"{mode}:{_CACHE_TYPES.get(request.role, request.role.value)}:{digest.hexdigest()}"
 
 
-def _parts(facts: ModelFacts, request: ChatRequest) -> Iterator[str]:
-    yield facts.identity
+def _parts(identity: str, request: ChatRequest) -> Iterator[str]:
+    yield identity
     yield repr((request.max_tokens, request.temperature, request.json_object))
     yield orjson.dumps(dict(request.extra), option=orjson.OPT_SORT_KEYS, default=repr).decode()
     for message in request.messages:
@@ -166,7 +172,7 @@ class CachedChat:
             async for delta in deltas:
                 text += delta.text
                 if delta.finish_reason is not None:
-                    await self._keep(key, request, ChatReply(text, delta.finish_reason))
+                    await self._keep(request, ChatReply(text, delta.finish_reason, model=delta.model))
                 yield delta
 
     async def aclose(self) -> None:
@@ -194,7 +200,7 @@ class CachedChat:
         if kept is not None:
             return kept
         reply = await self._model.complete(request)
-        await self._keep(key, request, reply)
+        await self._keep(request, reply)
         return reply
 
     async def _kept(self, key: str) -> ChatReply | None:
@@ -203,7 +209,9 @@ class CachedChat:
             return None
         return ChatReply(row["return"], str(row.get("finish_reason", "stop")), from_cache=True)
 
-    async def _keep(self, key: str, request: ChatRequest, reply: ChatReply) -> None:
+    async def _keep(self, request: ChatRequest, reply: ChatReply) -> None:
+        answered_by = reply.model if request.role in _OF_THEIR_MODEL else ""
+        key = cache_key(self._model.facts, request, self._mode, answered_by)
         row: JsonObject = {
             "return": reply.text,
             "cache_type": _CACHE_TYPES.get(request.role, request.role.value),

@@ -109,6 +109,8 @@ class ChatReply:
     usage: Usage = Usage()
     thinking: str = ""
     from_cache: bool = False
+    model: str = ""
+    """Identity of the model that answered, where several may have."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class ChatDelta:
     thinking: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None
+    model: str = ""
+    """With `finish_reason`: as of `ChatReply`."""
 
 
 class ChatModel(Protocol):

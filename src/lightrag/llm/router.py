@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Literal
 
 from lightrag.errors import AccessRefused, ModelError
@@ -61,27 +61,45 @@ class RoutedChat:
         """Return all backends as they are."""
         return self._router.snapshot()
 
+    def only(self, names: Collection[str]) -> RoutedChat:
+        """Return the model behind the backends of these names alone; they are shared, and closed with this one."""
+        return _PartOfRoutedChat(self._router.only(names))
+
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """Return the whole answer."""
+        """Return the whole answer; it names the model that gave it."""
         walk = self._router.walk(PRIORITIES[request.role])
         while True:
             with await walk.next() as attempt:
-                return await attempt.model.complete(request)
+                reply = await attempt.model.complete(request)
+                return dataclasses.replace(reply, model=attempt.model.facts.identity)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
-        """Yield the answer as it is written."""
+        """Yield the answer as it is written; the last piece names the model that gave it."""
         walk = self._router.walk(PRIORITIES[request.role])
         while True:
             with await walk.next() as attempt:
                 async with closing(attempt.model.stream(request)) as deltas:
                     async for delta in deltas:
                         attempt.begun = True
-                        yield delta
+                        if delta.finish_reason is not None:
+                            yield dataclasses.replace(delta, model=attempt.model.facts.identity)
+                        else:
+                            yield delta
                 return
 
     async def aclose(self) -> None:
         """Release connections."""
         await self._router.aclose()
+
+
+class _PartOfRoutedChat(RoutedChat):
+    """Some of the backends of another one."""
+
+    def __init__(self, router: Router[ChatModel]) -> None:
+        self._router = router
+
+    async def aclose(self) -> None:
+        """Leave the backends to the model that they were taken from."""
 
 
 class RoutedEmbedding:
@@ -193,6 +211,10 @@ class RoutedRerank:
         """Return all backends as they are."""
         return self._router.snapshot()
 
+    def only(self, names: Collection[str]) -> RoutedRerank:
+        """Return the model behind the backends of these names alone; they are shared, and closed with this one."""
+        return _PartOfRoutedRerank(self._router.only(names))
+
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         walk = self._router.walk(Priority.INTERACTIVE)
@@ -203,3 +225,13 @@ class RoutedRerank:
     async def aclose(self) -> None:
         """Release connections."""
         await self._router.aclose()
+
+
+class _PartOfRoutedRerank(RoutedRerank):
+    """Some of the backends of another one."""
+
+    def __init__(self, router: Router[RerankModel]) -> None:
+        self._router = router
+
+    async def aclose(self) -> None:
+        """Leave the backends to the model that they were taken from."""

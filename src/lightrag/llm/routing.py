@@ -13,10 +13,11 @@ the rules say otherwise.
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
@@ -223,6 +224,12 @@ class Router(Generic[M]):
     def primary(self) -> Backend[M]:
         """The backend that stands for all: the first one of the lowest order."""
         return min(self._usable(), key=lambda backend: backend.route.order)
+
+    def only(self, names: Collection[str]) -> Router[M]:
+        """Return a router along the backends of these names, which are the same ones, with the same health."""
+        part = copy.copy(self)
+        part.backends = [backend for backend in self.backends if backend.route.name in names]
+        return part
 
     def walk(self, priority: Priority) -> Walk[M]:
         """Begin the way of a call."""
