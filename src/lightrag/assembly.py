@@ -29,6 +29,7 @@ from lightrag.indexing.group_commit import GroupCommit
 from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, manifest_of_data, read_manifest
 from lightrag.indexing.owner import owner_name
+from lightrag.indexing.payers import Pauses
 from lightrag.indexing.pictures import Illustrator
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
 from lightrag.indexing.progress import Progress
@@ -138,6 +139,8 @@ def _engine(
     embedding = settings.embedding
     is_local = models.embedding.facts.binding == EMBEDDED
     commits = GroupCommit(storage)
+    changing = models.changing
+    pauses = Pauses(changing.limits_of) if changing else Pauses()
     vectorizer = Vectorizer(
         storage,
         commits,
@@ -146,8 +149,8 @@ def _engine(
         parallel=1 if is_local else 2,
         is_current=_is_current if models.changing else None,
         sparse=models.sparse,
+        pauses=pauses,
     )
-    changing = models.changing
     slots = changing.slots if changing else sum(limiter.slots for limiter in models.extraction) or 2
     tools = JobTools(
         storage=storage,
@@ -164,6 +167,7 @@ def _engine(
         gate=ExtractionGate(2 * slots),
         illustrator=_illustrator(settings, models),
         sees=sight.sees,
+        pauses=pauses,
     )
 
     async def release() -> None:
@@ -186,7 +190,7 @@ def _engine(
             pipeline=Pipeline(
                 tools,
                 PipelineOptions(owner=owner_name(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
-                summarizer=_summarizer(settings, storage, models, fold),
+                summarizer=_summarizer(settings, storage, models, fold, pauses),
                 slot_use=changing.slot_use if changing else lambda: slot_use(models.extraction),
             ),
             asker=_UpToDate(_retriever(settings, storage, models, tokenizer, fold), models),
@@ -409,7 +413,9 @@ def _forgetter(extractor: Extractor, models: Models) -> _Forget | None:
     return _Forget(extractor, chat) if isinstance(extractor, LLMExtractor) and chat is not None else None
 
 
-def _summarizer(settings: Settings, storage: Storage, models: Models, fold: Folder) -> Summarizer | None:
+def _summarizer(
+    settings: Settings, storage: Storage, models: Models, fold: Folder, pauses: Pauses
+) -> Summarizer | None:
     chat = models.lasting(Role.SUMMARY)
     if chat is None:
         return None
@@ -422,6 +428,7 @@ def _summarizer(settings: Settings, storage: Storage, models: Models, fold: Fold
         words=int(settings.indexing.summary_length_recommended * WORDS_PER_TOKEN),
         parallel=2 * settings.llm.extract.max_async,
         can_write=lambda: Role.SUMMARY in models.chat,
+        pauses=pauses,
     )
 
 

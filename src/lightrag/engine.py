@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from lightrag.callers import NOBODY, calling_as, current_caller, working_for
 from lightrag.documents.folder import file_md5
 from lightrag.documents.formats import Format, format_of, known_formats
 from lightrag.documents.names import resolve_inside
@@ -176,10 +177,12 @@ class Engine:
     async def start(self) -> None:
         """Open the stores and begin working off what waits. Raises `StorageError`."""
         try:
-            await self.open()
-            await self._pipeline.start()
-            if self._parts.re_embedding is not None:
-                await self._parts.re_embedding.resume()
+            # What is begun here is not done for whoever happened to ask first, but for the workspace.
+            with calling_as(NOBODY), working_for(self.workspace):
+                await self.open()
+                await self._pipeline.start()
+                if self._parts.re_embedding is not None:
+                    await self._parts.re_embedding.resume()
         except BaseException:
             await self.close()
             raise
@@ -235,7 +238,11 @@ class Engine:
 
         `chunking` is for all texts that do not bring their own; without either, the settings decide.
         """
-        items = [dataclasses.replace(item, chunking=self._resolved(item.chunking or chunking)) for item in items]
+        bringer = current_caller().token_id
+        items = [
+            dataclasses.replace(item, chunking=self._resolved(item.chunking or chunking), brought_by=bringer)
+            for item in items
+        ]
         accepted = await accept_texts(self._storage, items, track_id or new_track_id("insert"), on_conflict)
         self._pipeline.interrupt(item.record.id for item in accepted if item.outcome == "updated")
         return accepted
@@ -262,7 +269,7 @@ class Engine:
                 f"The file '{relative_path}' was removed while it was being taken in; send it again"
             ) from None
         stamp = file_stamp(stat.st_size, stat.st_mtime_ns)
-        item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, choice)
+        item = FileItem(relative_path, stat.st_size, md5, tags or {}, stamp, choice, current_caller().token_id)
         accepted = await accept_file(self._storage, item, track_id or new_track_id("upload"), on_conflict)
         self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
         return accepted
@@ -462,6 +469,7 @@ class Engine:
         return await self._accept_given(given_chunks(full_text, text_chunks, doc_id, file_path))
 
     async def _accept_given(self, given: GivenDocument) -> Accepted:
+        given = dataclasses.replace(given, brought_by=current_caller().token_id)
         accepted = await accept_given(self._storage, given, new_track_id("insert"), self._parts.chunkers.count)
         self._pipeline.interrupt([accepted.record.id] if accepted.outcome == "updated" else [])
         return accepted

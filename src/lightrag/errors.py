@@ -48,6 +48,14 @@ class NotFound(LightRAGError):
     """The named thing does not exist in this workspace."""
 
 
+class UnknownModel(NotFound):
+    """The request names a model that cannot be used for it; the message names those that can."""
+
+
+class AmbiguousModel(InvalidInput):
+    """The request names a model by a name that several have; the message names them in full."""
+
+
 class Forbidden(LightRAGError):
     """The caller may not do this; whether what it is about exists is not told."""
 
@@ -78,6 +86,16 @@ class LimitReached(LightRAGError):
         """Which limit it is, as `tokens_per_day`."""
         self.subject = subject
         """`workspace` or `token`."""
+        self.token_id: str | None = None
+        """Which token it is, where the limit is a token's."""
+
+    @property
+    def holds_back(self) -> str | None:
+        """The token whose work has to wait, other work of the workspace need not; None where that is not so.
+
+        Of calls at the same time one is free soon: that is waited for by the call itself.
+        """
+        return self.token_id if self.subject == "token" and self.kind != "concurrency" else None
 
 
 class RateLimited(LimitReached):

@@ -126,6 +126,10 @@ class Changing(Protocol):
         """Use another embedding model from now on: the vectors are of it."""
         ...
 
+    async def limits_of(self, token_id: str) -> object:
+        """Return the limits of a token as they are known at this moment, to be compared with later ones."""
+        ...
+
     async def tell_switched(self) -> None:
         """Have other processes look which model the vectors are of."""
         ...

@@ -34,6 +34,10 @@ FIELD_SEPARATOR = "<SEP>"
 """Joins several values in one string field (descriptions, file paths, chunk ids), as LightRAG writes them."""
 
 
+BROUGHT_BY = "brought_by"
+"""Key in a document's metadata: the token or account that brought it and pays for its indexing, where one did."""
+
+
 class DocStatus(StrEnum):
     """Life cycle of a document: pending, processing, then processed or failed."""
 
@@ -320,6 +324,10 @@ class QueryParam:
     include_references: bool = True
     filter: DocumentFilter = dataclasses.field(default_factory=DocumentFilter)
     generation: Generation = Generation()
+    model: str | None = None
+    """Chat model that names the keywords and writes the answer, as `name@provider` or by its name alone."""
+    rerank_model: str | None = None
+    """Model that reorders the passages, named likewise."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from lightrag.api.context import ServerContext
 from lightrag.api.middleware import request_id_of
 from lightrag.api.roles import may_create
 from lightrag.api.workspace_choice import check_entitled, chosen_workspace
+from lightrag.callers import Caller, calling_as, note_workspace
 from lightrag.errors import StorageUnavailable
 from lightrag.settings import Settings
-from lightrag.tenancy.contracts import Caller, calling_as
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
@@ -54,6 +54,7 @@ async def get_workspace(request: Request) -> str:
     settings = (await get_server(request)).settings
     name = chosen_workspace(request.scope, settings)
     check_entitled(request.scope, settings, name)
+    note_workspace(name)
     return name
 
 
@@ -73,6 +74,7 @@ class EngineSource:
         settings = self._server.settings
         name = chosen_workspace(self._scope, settings, named)
         check_entitled(self._scope, settings, name)
+        note_workspace(name)
         tenants = self._server.tenants
         if tenants is None:
             raise StorageUnavailable("The server is starting or stopping; try again in a moment")
@@ -84,7 +86,7 @@ class EngineSource:
 
 async def get_engines(request: Request) -> AsyncIterator[EngineSource]:
     """Yield what hands out engines for this request."""
-    caller = Caller(principal_of(request.scope).key or None, request_id_of(request.scope))
+    caller = Caller(principal_of(request.scope).key or None, request_id_of(request.scope), waits=True)
     async with AsyncExitStack() as held:
         with calling_as(caller):
             yield EngineSource(await get_server(request), request.scope, held)

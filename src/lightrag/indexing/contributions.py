@@ -26,7 +26,7 @@ from lightrag.indexing.fold import (
 from lightrag.indexing.overlay import Overlay
 from lightrag.indexing.overlays import Overlays
 from lightrag.indexing.records import EntityRecord, RelationRecord, join_entities
-from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
+from lightrag.indexing.stale import StaleKey, StaleKind, StaleText, stale_row
 from lightrag.storage.contracts import EntityEvidence, Namespace, RelationEvidence, Storage, Touched, VectorKind
 from lightrag.storage.rows import chunk_of_row, chunk_row, key_of_pair
 from lightrag.text.words import index_terms
@@ -238,7 +238,7 @@ class Folder:
             if draft.need
         ]
         summaries = await self._known(tx, [need for _, need in needs])
-        due: dict[str, JsonObject] = {str(key): {} for key, need in needs if need.key not in summaries}
+        due: dict[str, JsonObject] = {str(key): stale_row() for key, need in needs if need.key not in summaries}
         if self.summarises() and due:
             await tx.kv(Namespace.STALE).put(due)
         return (
@@ -297,7 +297,7 @@ class Folder:
 
 async def _mark_stale(tx: Storage, stale: Sequence[StaleText]) -> None:
     if stale:
-        await tx.kv(Namespace.STALE).put({str(item.key): {"hash": text_hash(item.text)} for item in stale})
+        await tx.kv(Namespace.STALE).put({str(item.key): stale_row(hash=text_hash(item.text)) for item in stale})
 
 
 async def _forget_stale(tx: Storage, kinds: Sequence[StaleKind], keys: Sequence[str]) -> None:

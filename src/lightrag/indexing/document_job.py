@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from lightrag.errors import ContextTooLong, ModelError, ModelRefused, NotFound, UnusableAnswer
+from lightrag.errors import ContextTooLong, LimitReached, ModelError, ModelRefused, NotFound, UnusableAnswer
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import choice_of, used_metadata
 from lightrag.indexing.contributions import (
@@ -36,6 +36,7 @@ from lightrag.indexing.given import GRAPH, GivenExtractor, drop_given, is_given,
 from lightrag.indexing.given import KEY as GIVEN
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
 from lightrag.indexing.intake import summary_of
+from lightrag.indexing.payers import Pauses, caller_of
 from lightrag.indexing.pictures import LEFT, Illustrated, Illustrator
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
@@ -100,6 +101,8 @@ class JobTools:
     """Describes the pictures that `parse` returns, where a model may come that does."""
     sees: Callable[[], Awaitable[bool]] | None = None
     """Tells whether there is such a model at this moment."""
+    pauses: Pauses = dataclasses.field(default_factory=Pauses)
+    """Whose documents wait for a limit of theirs; shared with the vectorizer and the summariser."""
 
 
 class DocumentJob:
@@ -118,6 +121,8 @@ class DocumentJob:
         self._extractor: Extractor = (
             GivenExtractor(tools.storage) if record.metadata.get(GIVEN) == GRAPH else tools.extractor
         )
+        self._limit: LimitReached | None = None
+        """The limit that was met: nothing more is begun."""
         self._opening: dict[str, Any] = {}
         """What is still to be written of the beginning; it goes with the first transaction."""
 
@@ -125,7 +130,8 @@ class DocumentJob:
         """Bring what the document contributes in line with its text.
 
         Ends with status processed, or failed where chunks could not be extracted or embedded; what succeeded stays.
-        Raises `Superseded`, or the `LightRAGError` that stopped it.
+        Raises `Superseded`, or the `LightRAGError` that stopped it; `LimitReached` where the work of who brought it
+        has to wait: what was paid for by then is stored.
         """
         created = int(datetime.fromisoformat(self._record.created_at).timestamp())
         begun_before = bool(self._record.chunks_list)
@@ -347,12 +353,17 @@ class DocumentJob:
         tasks: list[asyncio.Task[None]] = []
         try:
             for number in range(1, len(missing) + 1):
-                if len(tasks) < min(number + GROUP // 2, len(missing)):
+                if self._limit is not None and number > len(tasks):
+                    break
+                if self._limit is None and len(tasks) < min(number + GROUP // 2, len(missing)):
                     loaded = await self._loaded(missing[len(tasks) : len(tasks) + GROUP])
                     tasks += (asyncio.create_task(self._extract_one(chunk, share, finished)) for chunk in loaded)
                 chunk, outcome = await finished.get()
                 self._tools.progress.chunks_done += 1
-                if isinstance(outcome, ModelError):
+                if isinstance(outcome, LimitReached):
+                    self._tools.progress.chunks_done -= 1
+                    self._limit = outcome
+                elif isinstance(outcome, ModelError):
                     failures[chunk.id] = outcome
                 elif isinstance(outcome, Exception):
                     raise outcome
@@ -363,10 +374,13 @@ class DocumentJob:
                     await self._commit(found)
                     found = []
                 _stop_if_hopeless(failures)
+            await self._commit(found)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if self._limit is not None:
+            raise self._limit
         return failures
 
     async def _missing(self, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -390,7 +404,7 @@ class DocumentJob:
         outcome: Extraction | Exception
         try:
             async with share:
-                outcome = await self._tools.gate.through(lambda: self._extractor.extract(chunk))
+                outcome = await self._tools.gate.through(lambda: self._read(chunk))
         except UnusableAnswer as error:
             # Kept answers would be given again, and fail every retry.
             if self._tools.forget_answers is not None:
@@ -399,6 +413,11 @@ class DocumentJob:
         except Exception as error:
             outcome = error
         finished.put_nowait((chunk, outcome))
+
+    async def _read(self, chunk: Chunk) -> Extraction:
+        if self._limit is not None:
+            raise self._limit
+        return await self._extractor.extract(chunk)
 
     async def _commit(self, found: Sequence[ExtractedChunk]) -> None:
         if found:
@@ -446,7 +465,7 @@ class DocumentJob:
 
     def _offer(self, stale: Sequence[StaleText]) -> None:
         if stale:
-            self._tickets.append(self._tools.vectorizer.offer(stale))
+            self._tickets.append(self._tools.vectorizer.offer(stale, caller_of(self._record)))
 
     def _report(self) -> dict[str, Any]:
         report = {

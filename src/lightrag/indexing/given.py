@@ -19,6 +19,7 @@ from lightrag.indexing.chunking_spans import chunk_id
 from lightrag.indexing.contributions import extraction_from_row
 from lightrag.indexing.full_text import md5_hex, store_head, store_parts
 from lightrag.indexing.intake import clean_document_text, summary_of
+from lightrag.indexing.payers import brought_by
 from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import KVStore, Namespace, Storage
 from lightrag.types import (
@@ -62,6 +63,8 @@ class GivenDocument:
     doc_id: str | None = None
     notes: tuple[str, ...] = ()
     """What was left out, for the document's report."""
+    brought_by: str | None = None
+    """The token or account that brings it and pays for its indexing."""
 
 
 def given_chunks(full_text: str, texts: Sequence[str], doc_id: str | None, file_path: str) -> GivenDocument:
@@ -102,7 +105,7 @@ async def accept_given(
             updated_at=now,
             chunks_list=before.chunks_list if before is not None else (),
             tags=before.tags if before is not None else {},
-            metadata={KEY: given.kind},
+            metadata={KEY: given.kind} | brought_by(given.brought_by),
         )
         texts = tx.kv(Namespace.FULL_DOCS)
         await store_parts(texts, doc_id, given.text)

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from lightrag.callers import Caller, calling_as, current_caller
 from lightrag.storage.contracts import Storage
 
 T = TypeVar("T")
@@ -26,6 +27,8 @@ class Withdrawn(Exception):
 class _Waiting:
     work: Work
     outcome: asyncio.Future[Any]
+    caller: Caller
+    """On whose behalf it is done, whoever else's works are in the same transaction."""
 
 
 class GroupCommit:
@@ -40,7 +43,7 @@ class GroupCommit:
     async def run(self, work: Callable[[Storage], Awaitable[T]]) -> T:
         """Return what `work` returns, when its transaction is durable; raises what `work` raises, then undone."""
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(work, outcome))
+        self._waiting.append(_Waiting(work, outcome, current_caller()))
         if self._runner is None:
             self._runner = asyncio.create_task(self._serve(), name="group-commit")
         return await outcome
@@ -66,7 +69,7 @@ class GroupCommit:
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         try:
             async with self._storage.transaction() as tx:
-                outcomes = [await _attempt(waiting.work, tx) for waiting in group]
+                outcomes = [await _attempt(waiting, tx) for waiting in group]
         except asyncio.CancelledError:
             for waiting in group:
                 waiting.outcome.cancel()
@@ -86,9 +89,10 @@ class GroupCommit:
                 waiting.outcome.set_result(outcome)
 
 
-async def _attempt(work: Work, tx: Storage) -> Any:
+async def _attempt(waiting: _Waiting, tx: Storage) -> Any:
     try:
-        return await work(tx)
+        with calling_as(waiting.caller):
+            return await waiting.work(tx)
     except Withdrawn as withdrawn:
         return withdrawn
 

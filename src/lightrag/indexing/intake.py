@@ -12,6 +12,7 @@ from typing import Literal
 from lightrag.errors import InvalidInput
 from lightrag.indexing.chunking_record import asked_metadata
 from lightrag.indexing.full_text import md5_hex, store_head, store_parts
+from lightrag.indexing.payers import brought_by
 from lightrag.indexing.progress import now_iso
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.types import (
@@ -43,6 +44,8 @@ class TextItem:
     tags: Mapping[str, TagValue] = dataclasses.field(default_factory=dict)
     chunking: ChunkingChoice | None = None
     """How to cut it, complete; None where the caller did not ask for anything."""
+    brought_by: str | None = None
+    """The token or account that brings it and pays for its indexing."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class FileItem:
     """Size and time of change, by which a later scan sees that nothing changed; see `file_stamp`."""
     chunking: ChunkingChoice | None = None
     """How to cut it, complete; None where the caller did not ask for anything."""
+    brought_by: str | None = None
+    """The token or account that brings it and pays for its indexing; None for what a scan finds."""
 
 
 def file_stamp(size: int, mtime_ns: int) -> str:
@@ -123,7 +128,7 @@ async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on
         content_summary=summary_of(text),
         content_length=len(text),
         content_hash=content_hash,
-        metadata=asked_metadata(item.chunking, existing),
+        metadata=asked_metadata(item.chunking, existing) | brought_by(item.brought_by),
     )
     texts = tx.kv(Namespace.FULL_DOCS)
     await store_parts(texts, record.id, text)
@@ -158,7 +163,9 @@ async def accept_file(storage: Storage, item: FileItem, track_id: str, on_confli
             content_hash="",
             source_file=item.file_path,
             source_hash=item.md5,
-            metadata=({STAMP: item.stamp} if item.stamp else {}) | asked_metadata(item.chunking, existing),
+            metadata=({STAMP: item.stamp} if item.stamp else {})
+            | asked_metadata(item.chunking, existing)
+            | brought_by(item.brought_by),
         )
         await tx.documents.put([record])
         return Accepted("updated" if existing else "accepted", record, track_id)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from lightrag.errors import LightRAGError, StorageUnavailable
+from lightrag.callers import calling_as
+from lightrag.errors import LightRAGError, LimitReached, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
 from lightrag.indexing.owner import is_dead
+from lightrag.indexing.payers import caller_of
 from lightrag.indexing.progress import PipelineStatus, now_iso
 from lightrag.indexing.sharing import Sharing, View
 from lightrag.indexing.stale import StaleText
@@ -233,7 +235,7 @@ class Pipeline:
             "vectors_waiting": self._tools.vectorizer.waiting,
             "slots": use.slots,
             "slots_busy": use.busy,
-            "paused_until": use.paused_until,
+            "paused_until": use.paused_until or (None if self._active else self._tools.pauses.until()),
             "cancelled": self._cancel_seen,
             "summaries_stopped": self._summaries.is_stopped,
         }
@@ -350,6 +352,8 @@ class Pipeline:
             await self._tools.vectorizer.load()
             self._wake.set()
             return
+        if self._tools.pauses.waiting() and await self._tools.storage.documents.count_due(OPEN):
+            return
         self._tools.progress.end_job()
         await self._sharing.resign(self._report())
         self._settle(roused)
@@ -369,11 +373,16 @@ class Pipeline:
         return is_any
 
     async def _claim(self) -> int:
+        await self._tools.pauses.refresh()
         room = min(self._options.max_documents - len(self._active), self._hunger())
         if room <= 0:
             return 0
         records = await self._tools.storage.documents.claim(
-            self._options.owner, limit=room, lease_seconds=self._options.lease_seconds, statuses=OPEN
+            self._options.owner,
+            limit=room,
+            lease_seconds=self._options.lease_seconds,
+            statuses=OPEN,
+            not_of=self._tools.pauses.waiting(),
         )
         for record in records:
             if record.id in self._active:
@@ -381,7 +390,8 @@ class Pipeline:
                 continue
             self._summaries.is_stopped = False
             self._tools.progress.begin_document(record.file_path)
-            task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
+            with calling_as(caller_of(record)):
+                task = asyncio.create_task(self._work(record), name=f"document-{record.id}")
             self._active[record.id] = task
         return len(records)
 
@@ -426,6 +436,10 @@ class Pipeline:
             await job.index()
         except (Superseded, StorageUnavailable, asyncio.CancelledError):
             raise
+        except LimitReached as error:
+            # What was brought by others goes on; this document is begun again where it stopped.
+            if await self._tools.pauses.note(error):
+                self._tools.progress.say(f"Documents of a token wait: {error}")
         except LightRAGError as error:
             self._tools.progress.say(f"Failed: {record.file_path}: {error}")
             await job.fail(str(error))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from lightrag.errors import LightRAGError
+from lightrag.callers import NOBODY, Caller, calling_as
+from lightrag.errors import LightRAGError, LimitReached
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.fold import SummaryNeed, estimate_tokens
-from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
+from lightrag.indexing.payers import Pauses
+from lightrag.indexing.stale import StaleKey, StaleKind, StaleText, payer_of
 from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role
 from lightrag.prompts import fill
 from lightrag.storage.contracts import Namespace, Storage, Touched
@@ -23,8 +25,9 @@ class Summarizer:
     """Summarises what the fold listed as too long.
 
     It works when no document waits, so that a name which many documents of a batch mention is summarised once. A
-    summary is kept under the hash of its fragments: the same fragments are never summarised twice. `can_write` tells
-    whether there is a model at this moment.
+    summary is kept under the hash of its fragments: the same fragments are never summarised twice. It is paid for by
+    whoever made it due; those whose payer has to wait stay listed. `can_write` tells whether there is a model at this
+    moment.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Summarizer:
         words: int,
         parallel: int,
         can_write: Callable[[], bool] = lambda: True,
+        pauses: Pauses | None = None,
     ) -> None:
         self._storage = storage
         self._chat = chat
@@ -47,33 +51,43 @@ class Summarizer:
         self._words = words
         self._slots = asyncio.Semaphore(parallel)
         self._can_write = can_write
+        self._pauses = pauses or Pauses()
 
     async def run_round(self) -> tuple[int, list[StaleText], LightRAGError | None]:
         """Do up to `ROUND` summaries.
 
         Returns how many were listed, the vectors that became stale, and the first failure; what failed stays listed.
         """
-        keys = await self._listed() if self._can_write() else []
-        if not keys:
+        payers = await self._listed() if self._can_write() else {}
+        if not payers:
             return 0, [], None
+        keys = list(payers)
         needs = await self._needs(keys)
+        by_need = {need.key: payers[key] for key, need in needs.items()}
         rows = await self._storage.kv(Namespace.SUMMARIES).get([need.key for need in needs.values()])
         missing = {need.key: need for need in needs.values() if need.key not in rows}
-        outcomes = await asyncio.gather(*(self._summarise(need) for need in missing.values()))
+        outcomes = await asyncio.gather(*(self._summarise(need, by_need[need.key]) for need in missing.values()))
         written = {key: {"text": text} for key, text in zip(missing, outcomes, strict=True) if isinstance(text, str)}
         failed = missing.keys() - written.keys()
         done = [key for key in keys if key not in needs or needs[key].key not in failed]
         async with self._storage.transaction() as tx:
             await tx.kv(Namespace.SUMMARIES).put(written)
             await tx.kv(Namespace.STALE).delete([str(key) for key in done])
-            stale = await self._fold.refold(
-                tx,
-                Touched(
-                    frozenset(key.key for key in done if key.kind == StaleKind.ENTITY_SUMMARY),
-                    frozenset(pair_of_key(key.key) for key in done if key.kind == StaleKind.RELATION_SUMMARY),
-                ),
-            )
-        return len(keys), stale, next((outcome for outcome in outcomes if not isinstance(outcome, str)), None)
+            stale: list[StaleText] = []
+            for payer in sorted({payers[key] for key in done}):
+                with calling_as(_caller(payer)):
+                    stale += await self._fold.refold(tx, _touched(key for key in done if payers[key] == payer))
+        return len(keys), stale, await self._first_failure(outcomes)
+
+    async def _first_failure(self, outcomes: Sequence[str | LightRAGError]) -> LightRAGError | None:
+        """Return the first failure that is not a token's limit, for which only its own summaries wait."""
+        first: LightRAGError | None = None
+        for outcome in outcomes:
+            if isinstance(outcome, LimitReached) and outcome.holds_back is not None:
+                await self._pauses.note(outcome)
+            elif isinstance(outcome, LightRAGError):
+                first = first or outcome
+        return first
 
     async def waiting(self) -> int:
         """Return how many summaries are listed; of entities and of relations, at most `COUNTED` each are counted.
@@ -86,14 +100,19 @@ class Summarizer:
         kinds = (StaleKind.ENTITY_SUMMARY, StaleKind.RELATION_SUMMARY)
         return sum([len(await stale.scan(prefix=f"{kind}:", limit=COUNTED)) for kind in kinds])
 
-    async def _listed(self) -> list[StaleKey]:
-        keys: list[StaleKey] = []
+    async def _listed(self) -> dict[StaleKey, str]:
+        """Return what to do now, with the token that pays."""
+        found: dict[StaleKey, str] = {}
+        stale, waiting = self._storage.kv(Namespace.STALE), self._pauses.waiting()
         for kind in (StaleKind.ENTITY_SUMMARY, StaleKind.RELATION_SUMMARY):
-            rows = await self._storage.kv(Namespace.STALE).scan(prefix=f"{kind}:", limit=ROUND - len(keys))
-            keys += [StaleKey.parse(stored) for stored, _ in rows]
-            if len(keys) >= ROUND:
-                break
-        return keys
+            after = ""
+            while len(found) < ROUND:
+                rows = await stale.scan(prefix=f"{kind}:", after=after, limit=ROUND - len(found))
+                if not rows:
+                    break
+                after = rows[-1][0]
+                found |= {StaleKey.parse(key): payer_of(row) for key, row in rows if payer_of(row) not in waiting}
+        return found
 
     async def _needs(self, keys: Sequence[StaleKey]) -> dict[StaleKey, SummaryNeed]:
         overlay = await self._fold.overlays.current(self._storage)
@@ -112,7 +131,7 @@ class Summarizer:
                 needs[key] = need
         return needs
 
-    async def _summarise(self, need: SummaryNeed) -> str | LightRAGError:
+    async def _summarise(self, need: SummaryNeed, payer: str) -> str | LightRAGError:
         share = max(self._context_tokens // len(need.fragments), 50)
         notes = "\n".join(f"- {_cut(fragment, share)}" for fragment in need.fragments)
         request = ChatRequest(
@@ -123,11 +142,31 @@ class Summarizer:
             Role.SUMMARY,
         )
         async with self._slots:
+            if (limit := self._pauses.error(payer)) is not None:
+                return limit
             try:
-                reply = await self._chat.complete(request)
+                with calling_as(_caller(payer)):
+                    reply = await self._chat.complete(request)
+            except LimitReached as error:
+                await self._pauses.note(error)
+                return error
             except LightRAGError as error:
                 return error
         return reply.text.strip()
+
+
+def _caller(payer: str) -> Caller:
+    return Caller(payer) if payer else NOBODY
+
+
+def _touched(keys: Iterable[StaleKey]) -> Touched:
+    names, pairs = [], []
+    for key in keys:
+        if key.kind == StaleKind.ENTITY_SUMMARY:
+            names.append(key.key)
+        else:
+            pairs.append(pair_of_key(key.key))
+    return Touched(frozenset(names), frozenset(pairs))
 
 
 def _cut(fragment: str, tokens: int) -> str:

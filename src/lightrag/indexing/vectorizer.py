@@ -8,10 +8,12 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from lightrag.errors import ContextTooLong, LightRAGError
+from lightrag.callers import NOBODY, Caller, charging
+from lightrag.errors import ContextTooLong, LightRAGError, LimitReached
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
 from lightrag.indexing.group_commit import GroupCommit
-from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText
+from lightrag.indexing.payers import Pauses
+from lightrag.indexing.stale import VECTOR_KINDS, StaleKey, StaleKind, StaleText, payer_of
 from lightrag.llm.contracts import EmbeddingModel, ModelFacts, SparseModel
 from lightrag.storage.contracts import Namespace, Storage, VectorRow
 from lightrag.storage.rows import chunk_of_row, key_of_pair, pair_of_key
@@ -35,9 +37,10 @@ _log = logging.getLogger("lightrag.vectors")
 
 
 class Ticket:
-    """Waits until a set of vectors is made."""
+    """Waits until a set of vectors is made. `caller`: on whose behalf, None where nobody needs them by themselves."""
 
-    def __init__(self, keys: Iterable[StaleKey]) -> None:
+    def __init__(self, keys: Iterable[StaleKey], caller: Caller | None = None) -> None:
+        self.caller = caller
         self._open = set(keys)
         self._done = asyncio.Event()
         self._failure: LightRAGError | None = None
@@ -64,11 +67,21 @@ class _Waiting:
     tickets: list[Ticket]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Due:
+    """A vector that is to be made, and who pays for it."""
+
+    key: StaleKey
+    text: str
+    caller: Caller
+
+
 class Vectorizer:
     """Embeds what is offered to it and stores the vectors.
 
     What is embedded is what the stale row asks for when its turn comes, in whatever order texts were offered; a vector
     is stored only if the row still asks for it then. What several documents offer at the same time is embedded once.
+    A vector is paid for by whoever made it stale; by another one who waits for it where a limit holds that one back.
     With `sparse`, the weights of chunks are made and stored together with their vectors.
     """
 
@@ -82,6 +95,7 @@ class Vectorizer:
         parallel: int,
         is_current: IsCurrent | None = None,
         sparse: SparseModel | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self._storage = storage
         self._commits = commits
@@ -89,6 +103,7 @@ class Vectorizer:
         self._batch = batch
         self._is_current = is_current
         self._sparse = sparse
+        self._pauses = pauses or Pauses()
         self._waiting: dict[StaleKey, _Waiting] = {}
         self._making: dict[StaleKey, _Waiting] = {}
         self._wake = asyncio.Event()
@@ -102,9 +117,9 @@ class Vectorizer:
         """How many vectors wait or are being made."""
         return len(self._waiting) + self._batch * len(self._running)
 
-    def offer(self, texts: Sequence[StaleText]) -> Ticket:
-        """Queue vectors; the ticket tells when they are made."""
-        ticket = Ticket(item.key for item in texts)
+    def offer(self, texts: Sequence[StaleText], caller: Caller | None = None) -> Ticket:
+        """Queue vectors; the ticket tells when they are made. `caller`: who needs them, and pays if need be."""
+        ticket = Ticket((item.key for item in texts), caller)
         for item in texts:
             making = self._making.get(item.key)
             if making is not None and making.text == item.text:
@@ -135,7 +150,8 @@ class Vectorizer:
             self._loaded_to = rows[-1][0] if rows else ""
             if not rows:
                 break
-            listed = [StaleKey.parse(stored) for stored, _ in rows]
+            waiting = self._pauses.waiting()
+            listed = [StaleKey.parse(stored) for stored, row in rows if payer_of(row) not in waiting]
             keys += [
                 key
                 for key in listed
@@ -146,7 +162,12 @@ class Vectorizer:
     async def due(self) -> frozenset[tuple[str, str]]:
         """Return key and text hash of some vectors that are listed as stale, the same ones as long as they are."""
         rows = await self._storage.kv(Namespace.STALE).scan(limit=1000)
-        return frozenset((key, str(row.get("hash"))) for key, row in rows if StaleKey.parse(key).kind in VECTOR_KINDS)
+        waiting = self._pauses.waiting()
+        return frozenset(
+            (key, str(row.get("hash")))
+            for key, row in rows
+            if StaleKey.parse(key).kind in VECTOR_KINDS and payer_of(row) not in waiting
+        )
 
     async def run(self) -> None:
         """Make vectors until cancelled."""
@@ -194,7 +215,7 @@ class Vectorizer:
             for ticket in item.tickets:
                 ticket.settle(key, failures.get(key))
 
-    async def _due(self, tx: Storage, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[StaleText]:
+    async def _due(self, tx: Storage, batch: Sequence[tuple[StaleKey, _Waiting]]) -> list[_Due]:
         """Return what is still to be made of a batch: meanwhile vectors may have been made, sources have changed.
 
         It runs in turn with the writes of documents, so that what they offered is stored by then.
@@ -208,28 +229,52 @@ class Vectorizer:
         }
         for current in await texts_of(tx, list(outdated)) if outdated else ():
             outdated[current.key].text = current.text
-        return [StaleText(key, item.text) for key, item in batch if wanted.get(key) == text_hash(item.text)]
+        return [
+            _Due(key, item.text, self._payer(payer_of(stale[str(key)]), item.tickets))
+            for key, item in batch
+            if wanted.get(key) == text_hash(item.text)
+        ]
 
-    async def _embed(self, due: Sequence[StaleText]) -> dict[StaleKey, LightRAGError]:
+    def _payer(self, by: str, tickets: Sequence[Ticket]) -> Caller:
+        """Return who pays for a vector that `by` made stale and these wait for."""
+        waiting = self._pauses.waiting()
+        callers = [ticket.caller for ticket in tickets if ticket.caller is not None]
+        of_it = next((caller for caller in callers if (caller.token_id or "") == by), None)
+        if by not in waiting:
+            return of_it or (Caller(by) if by else NOBODY)
+        # Who is not held back shall not wait for who is.
+        others = [caller for caller in callers if (caller.token_id or "") not in waiting]
+        return others[0] if others else of_it or Caller(by)
+
+    async def _embed(self, due: Sequence[_Due]) -> dict[StaleKey, LightRAGError]:
         """Make and store vectors; return what failed for a reason of its own. Raises what concerns them all."""
+        held = {item.key: error for item in due if (error := self._pauses.error(item.caller.token_id or ""))}
+        due = [item for item in due if item.key not in held]
         if not due:
-            return {}
+            return {**held}
         try:
             made = False
             while not made:
                 made = await self._embed_and_store(due)
+        except LimitReached as error:
+            if error.holds_back not in {item.caller.token_id for item in due} or error.holds_back is None:
+                raise
+            # The others of the batch are not to wait for one token's limit.
+            await self._pauses.note(error)
+            return held | await self._embed(due)
         except ContextTooLong as error:
             if len(due) == 1:
-                return {due[0].key: error}
+                return {**held, due[0].key: error}
             # One text that does not fit must not fail the documents whose texts came along with it.
             half = len(due) // 2
-            return await self._embed(due[:half]) | await self._embed(due[half:])
-        return {}
+            return held | await self._embed(due[:half]) | await self._embed(due[half:])
+        return {**held}
 
-    async def _embed_and_store(self, due: Sequence[StaleText]) -> bool:
+    async def _embed_and_store(self, due: Sequence[_Due]) -> bool:
         """Make and store vectors; False where the workspace was given another model meanwhile."""
         model = self._embedding.facts
-        vectors = await self._embedding.embed([item.text for item in due], purpose="document")
+        with charging({item.text: item.caller for item in due}):
+            vectors = await self._embedding.embed([item.text for item in due], purpose="document")
         rows = [
             (item.key, VectorRow(item.key.key, text_hash(item.text), vector))
             for item, vector in zip(due, vectors, strict=True)
@@ -239,7 +284,7 @@ class Vectorizer:
         await asyncio.sleep(CHANGED_SECONDS)
         return False
 
-    async def _weights(self, due: Sequence[StaleText]) -> dict[str, JsonObject]:
+    async def _weights(self, due: Sequence[_Due]) -> dict[str, JsonObject]:
         """Return rows of `Namespace.SPARSE` for those of the texts that are chunks."""
         chunks = [item for item in due if item.key.kind == StaleKind.CHUNK]
         if self._sparse is None or not chunks:

@@ -366,9 +366,18 @@ class DocumentStore(Protocol):
         ...
 
     async def claim(
-        self, owner: str, *, limit: int, lease_seconds: float, statuses: Collection[DocStatus]
+        self,
+        owner: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        statuses: Collection[DocStatus],
+        not_of: Collection[str] = (),
     ) -> list[DocumentRecord]:
-        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted."""
+        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted.
+
+        Documents that one of `not_of` brought (see `lightrag.types.BROUGHT_BY`) are left alone, but for deletion.
+        """
         ...
 
     async def heartbeat(self, owner: str, lease_seconds: float) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 
-from lightrag.types import DocumentFilter, TagValue
+from lightrag.types import BROUGHT_BY, DocStatus, DocumentFilter, DocumentRecord, TagValue
 
 
 def admits(filter: DocumentFilter, doc_id: str, file_path: str, tags: Mapping[str, TagValue]) -> bool:
@@ -15,6 +15,11 @@ def admits(filter: DocumentFilter, doc_id: str, file_path: str, tags: Mapping[st
     if filter.file_paths and not any(_path_matches(file_path, pattern) for pattern in filter.file_paths):
         return False
     return all(name in tags and _tag_matches(tags[name], wanted) for name, wanted in filter.tags.items())
+
+
+def is_open(record: DocumentRecord, statuses: Collection[DocStatus], not_of: Collection[str]) -> bool:
+    """Tell whether a document waits for its indexing, and is of none whose documents are to wait longer."""
+    return record.status in statuses and not (not_of and record.metadata.get(BROUGHT_BY) in not_of)
 
 
 def _path_matches(path: str, pattern: str) -> bool:

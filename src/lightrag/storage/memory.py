@@ -30,7 +30,7 @@ from lightrag.storage.contracts import (
     VectorRow,
     VectorStore,
 )
-from lightrag.storage.filters import admits
+from lightrag.storage.filters import admits, is_open
 from lightrag.storage.memory_graph import GraphState, MemoryGraph
 from lightrag.storage.ranking import bm25
 from lightrag.types import DocStatus, DocumentFilter, DocumentRecord, JsonObject
@@ -250,13 +250,23 @@ class MemoryDocuments:
         return {id for id, record in self._rows.items() if admits(filter, id, record.file_path, record.tags)}
 
     async def claim(
-        self, owner: str, *, limit: int, lease_seconds: float, statuses: Collection[DocStatus]
+        self,
+        owner: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        statuses: Collection[DocStatus],
+        not_of: Collection[str] = (),
     ) -> list[DocumentRecord]:
-        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted."""
+        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted.
+
+        Documents that one of `not_of` brought (see `lightrag.types.BROUGHT_BY`) are left alone, but for deletion.
+        """
         now, leases = self._clock(), self._cell.state.leases
         free = self._oldest_first(
             lambda record: (
-                (record.status in statuses or record.delete_requested) and leases.get(record.id, ("", -1.0))[1] <= now
+                (is_open(record, statuses, not_of) or record.delete_requested)
+                and leases.get(record.id, ("", -1.0))[1] <= now
             )
         )[:limit]
         leases.update((record.id, (owner, now + lease_seconds)) for record in free)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
+
+from lightrag.callers import Caller as Caller
+from lightrag.callers import calling_as as calling_as
+from lightrag.callers import current_caller as current_caller
 
 
 class ModelType(StrEnum):
@@ -95,29 +97,3 @@ class Actor:
     def text(self) -> str:
         """As it stands in the log."""
         return f"{self.kind}:{self.name}" if self.name else self.kind
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Caller:
-    """On whose behalf a model is called; for background work nobody's."""
-
-    token_id: str | None = None
-    request_id: str = ""
-
-
-_CALLER: ContextVar[Caller] = ContextVar("lightrag_caller", default=Caller())  # noqa: B039 - frozen
-
-
-def current_caller() -> Caller:
-    """Return on whose behalf the running task works."""
-    return _CALLER.get()
-
-
-@contextlib.contextmanager
-def calling_as(caller: Caller) -> Iterator[None]:
-    """Work on behalf of somebody inside the block, in tasks begun there as well."""
-    token = _CALLER.set(caller)
-    try:
-        yield
-    finally:
-        _CALLER.reset(token)

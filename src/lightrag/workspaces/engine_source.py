@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from lightrag.errors import Conflict, NotFound
 from lightrag.settings import Settings
-from lightrag.tenancy.contracts import Caller, calling_as
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders
 from lightrag.workspaces.model_services import ServiceDoor
@@ -64,9 +63,7 @@ class EngineSource:
             await self._lock(name)
         engine = await self._make_engine(self._settings, name)
         if self._starts_engines:
-            # What is done in the background is not done for whoever happened to ask first.
-            with calling_as(Caller()):
-                await engine.start()
+            await engine.start()
         return engine
 
     async def _lock(self, name: str) -> None:

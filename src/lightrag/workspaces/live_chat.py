@@ -60,13 +60,16 @@ class LiveChat:
         await self._live.forget(keys)
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        """Return the whole answer. Raises `LimitReached` to who waits for it; work in the background waits itself."""
+        """Return the whole answer. Raises `LimitReached` to who waits for it; work in the background waits itself.
+
+        Where the limit is a token's, only its work is to wait: that is left to those who know what else there is to do.
+        """
         while True:
             try:
                 async with self._live.using():
                     return await self._model().complete(request)
             except LimitReached as error:
-                if request.role not in _BACKGROUND:
+                if request.role not in _BACKGROUND or error.holds_back is not None:
                     raise
                 await self._live.rest(error)
 

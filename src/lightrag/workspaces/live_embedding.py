@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from lightrag.callers import current_caller
 from lightrag.errors import AccessRefused, LimitReached, StorageMismatch
 from lightrag.llm.contracts import EmbeddingModel, FloatArray, ModelFacts, SparseModel
-from lightrag.tenancy.contracts import current_caller
 
 if TYPE_CHECKING:
     from lightrag.workspaces.live_models import LiveModels
@@ -31,7 +31,7 @@ class LiveEmbedding:
                 async with self._live.using():
                     return await self._live.embedding.embed(texts, purpose=purpose)
             except LimitReached as error:
-                if purpose == "query" or current_caller().request_id:
+                if purpose == "query" or current_caller().waits or error.holds_back is not None:
                     raise
                 await self._live.rest(error)
 

@@ -196,6 +196,11 @@ class LiveModels:
         async with services.plane.database.begin() as session:
             await raise_version(session, self.account.workspace_id)
 
+    async def limits_of(self, token_id: str) -> object:
+        """Return the limits of a token as they are known at this moment, to be compared with later ones."""
+        services = await self._door.existing()
+        return () if services is None else await services.tokens.of(token_id)
+
     async def rest(self, error: LimitReached) -> None:
         """Wait until a limit allows calls again, or is changed."""
         await self._pause.rest(error)

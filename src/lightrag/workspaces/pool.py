@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Generic, Protocol, TypeVar
 
+from lightrag.callers import note_workspace
 from lightrag.errors import Conflict, LightRAGError, NotFound, StorageUnavailable
 
 _log = logging.getLogger(__name__)
@@ -297,6 +298,7 @@ class WorkspacePool(Generic[E]):
 
     async def _open(self, entry: _Entry[E]) -> E:
         try:
+            note_workspace(entry.name)
             entry.engine = await self._open_engine(entry.name)
         except (Conflict, NotFound):
             raise
@@ -322,6 +324,7 @@ class WorkspacePool(Generic[E]):
 
     async def _close(self, entry: _Entry[E]) -> None:
         try:
+            note_workspace(entry.name)
             if entry.engine is not None:
                 await entry.engine.close()
                 self._tell_closed(entry.name)

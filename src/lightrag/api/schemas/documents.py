@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from lightrag.api.schemas.chunking import ChunkingRequest
 from lightrag.api.schemas.common import Body, OnConflict, ShortText, Tags, Text
-from lightrag.types import DocStatus, DocumentRecord
+from lightrag.types import BROUGHT_BY, DocStatus, DocumentRecord
 
 SourceName = Annotated[Text, Field(max_length=1024)]
 StatusName = Literal["pending", "parsing", "analyzing", "processing", "preprocessed", "processed", "failed"]
@@ -561,7 +561,8 @@ def _row(record: DocumentRecord) -> dict[str, Any]:
         "chunks_count": len(record.chunks_list),
         "error": record.error_msg,
         "error_msg": record.error_msg,
-        "metadata": dict(record.metadata),
+        # Who brought a document is the business of those who see what it cost.
+        "metadata": {name: value for name, value in record.metadata.items() if name != BROUGHT_BY},
         "file_path": record.file_path,
         "tags": dict(record.tags),
         "failed_chunks": len(record.failed_chunks),

@@ -11,7 +11,7 @@ from lightrag.storage.files.rows import copied_record
 from lightrag.storage.files.session import Session
 from lightrag.storage.files.state import State
 from lightrag.storage.files.table import Table
-from lightrag.storage.filters import admits
+from lightrag.storage.filters import admits, is_open
 from lightrag.types import DocStatus, DocumentFilter, DocumentRecord
 
 Mark = tuple[str, str]
@@ -136,9 +136,18 @@ class FileDocuments:
         return {id for id, record in rows if admits(filter, id, record.file_path, record.tags)}
 
     async def claim(
-        self, owner: str, *, limit: int, lease_seconds: float, statuses: Collection[DocStatus]
+        self,
+        owner: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        statuses: Collection[DocStatus],
+        not_of: Collection[str] = (),
     ) -> list[DocumentRecord]:
-        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted."""
+        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted.
+
+        Documents that one of `not_of` brought (see `lightrag.types.BROUGHT_BY`) are left alone, but for deletion.
+        """
         marks = [*(status_mark(status) for status in statuses), DELETING]
 
         def work(state: State) -> list[DocumentRecord]:
@@ -146,7 +155,8 @@ class FileDocuments:
             free = (
                 record
                 for record in self._marked(state, marks)
-                if (lease := state.leases.get(record.id)) is None or lease[1] <= now
+                if (is_open(record, statuses, not_of) or record.delete_requested)
+                and ((lease := state.leases.get(record.id)) is None or lease[1] <= now)
             )
             claimed = heapq.nsmallest(limit, free, key=_age)
             for record in claimed:

@@ -13,7 +13,7 @@ from lightrag.storage.contracts import SortField
 from lightrag.storage.filters import admits
 from lightrag.storage.sqlite.session import Session
 from lightrag.storage.sqlite.sql import Value, in_lists, joined, joined_in, snapshot
-from lightrag.types import DocStatus, DocumentFilter, DocumentRecord
+from lightrag.types import BROUGHT_BY, DocStatus, DocumentFilter, DocumentRecord
 
 _BODIES = "SELECT CAST(group_concat(body) AS BLOB) FROM"
 _PUT = (
@@ -134,12 +134,25 @@ class SQLiteDocuments:
         return await self._session.read(work)
 
     async def claim(
-        self, owner: str, *, limit: int, lease_seconds: float, statuses: Collection[DocStatus]
+        self,
+        owner: str,
+        *,
+        limit: int,
+        lease_seconds: float,
+        statuses: Collection[DocStatus],
+        not_of: Collection[str] = (),
     ) -> list[DocumentRecord]:
-        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted."""
+        """Lease up to `limit` unleased documents, oldest first: those of `statuses` and those to be deleted.
+
+        Documents that one of `not_of` brought (see `lightrag.types.BROUGHT_BY`) are left alone, but for deletion.
+        """
         where, parameters = _of_statuses(statuses)
+        if not_of:
+            # Only read where somebody's documents are to wait.
+            where += f" AND COALESCE(json_extract(body, '$.metadata.{BROUGHT_BY}'), '') NOT IN ({_marks(not_of)})"
+            parameters = [*parameters, *sorted(not_of)]
         sql = (
-            f"{_BODIES} (SELECT body FROM document WHERE ({where} OR delete_requested) AND NOT EXISTS"
+            f"{_BODIES} (SELECT body FROM document WHERE (({where}) OR delete_requested) AND NOT EXISTS"
             " (SELECT 1 FROM lease WHERE doc = document.id AND until > ?) ORDER BY created_at, id LIMIT ?)"
         )
 
@@ -218,7 +231,11 @@ def _put(conn: sqlite3.Connection, records: Sequence[DocumentRecord]) -> None:
 def _of_statuses(statuses: Collection[DocStatus] | None) -> tuple[str, list[Value]]:
     if statuses is None:
         return "TRUE", []
-    return f"status IN ({','.join('?' * len(statuses))})", [status.value for status in statuses]
+    return f"status IN ({_marks(statuses)})", [status.value for status in statuses]
+
+
+def _marks(values: Collection[str]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _record(row: dict[str, Any]) -> DocumentRecord:
