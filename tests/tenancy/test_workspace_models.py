@@ -19,6 +19,7 @@ from lightrag.tenancy.directory import Directory
 from lightrag.tenancy.ledger import Ledger
 from lightrag.tenancy.ledger_models import Account, TokenLimits
 from lightrag.tenancy.limits import Limit, LimitBook, LimitKind, Subject
+from lightrag.tenancy.registry_records import Holdings
 from lightrag.tenancy.resolution import Origin, choose
 from lightrag.tenancy.usage import UsageReport
 from lightrag.tenancy.workspace_models import Plan, StackOptions, WorkspaceClients, read_plan
@@ -40,11 +41,10 @@ class Source:
         self._candidates = candidates
         self._defaults = defaults
 
-    async def candidates(self, workspace_id: str, type: ModelType, ref: ModelRef | None) -> list[Candidate]:
-        return [one for one in self._candidates if one.type == type]
-
-    async def defaults(self, workspace_id: str) -> dict[str, tuple[ModelRef, ...]]:
-        return self._defaults
+    async def holdings(self, workspace_id: str) -> Holdings:
+        return Holdings(
+            {type: [one for one in self._candidates if one.type is type] for type in ModelType}, self._defaults
+        )
 
 
 class Openers:

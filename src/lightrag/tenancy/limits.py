@@ -133,12 +133,7 @@ class LimitBook:
     async def limits_of(self, subject: Subject) -> tuple[Limit, ...]:
         """Return the limits of a workspace or token."""
         async with self._database.read() as session:
-            rows = await session.scalars(
-                select(LimitRow)
-                .where(LimitRow.subject_kind == subject.kind, LimitRow.subject_id == subject.id)
-                .order_by(LimitRow.kind)
-            )
-            return tuple(Limit(subject, LimitKind(row.kind), row.amount) for row in rows)
+            return await read_limits(session, subject)
 
     async def reserve(self, limits: Sequence[Limit], demand: Demand, model: str = "") -> Reservation:
         """Reserve what a call may come to use. Raises `RateLimited` or `BudgetExceeded`; then nothing is reserved.
@@ -259,6 +254,16 @@ class LimitBook:
                     .values(reserved=CounterRow.reserved - amount)
                 )
         return True
+
+
+async def read_limits(session: AsyncSession, subject: Subject) -> tuple[Limit, ...]:
+    """Return the limits of a workspace or token."""
+    rows = await session.execute(
+        select(LimitRow.kind, LimitRow.amount)
+        .where(LimitRow.subject_kind == subject.kind, LimitRow.subject_id == subject.id)
+        .order_by(LimitRow.kind)
+    )
+    return tuple(Limit(subject, LimitKind(kind), amount) for kind, amount in rows)
 
 
 def _check_priced(limits: Sequence[Limit], demand: Demand, model: str) -> None:

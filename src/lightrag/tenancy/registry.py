@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lightrag.errors import Conflict, InvalidInput, NotFound
@@ -20,6 +20,7 @@ from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType
 from lightrag.tenancy.control_plane import ControlPlane
 from lightrag.tenancy.database import new_key, now_seconds
 from lightrag.tenancy.directory import raise_version
+from lightrag.tenancy.limits import Subject, read_limits
 from lightrag.tenancy.netguard import NetGuard
 from lightrag.tenancy.registry_defaults import chain_problem
 from lightrag.tenancy.registry_drafts import draft_key, draft_model
@@ -35,13 +36,15 @@ from lightrag.tenancy.registry_records import (
     DEFAULT_LABEL,
     CredentialInfo,
     Draft,
+    Holdings,
     KeyWish,
     ModelInfo,
     ModelInUse,
     ModelWish,
+    Standing,
     type_of_slot,
 )
-from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow
+from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow, WorkspaceRow
 from lightrag.tenancy.vault import Place
 
 _log = logging.getLogger(__name__)
@@ -84,22 +87,28 @@ class ModelRegistry:
         if ref is not None:
             provider = self._catalogue.get(ref.provider)
             rows = stored.find(provider, ref.name, type) if provider is not None else []
-        found = []
-        for row in rows:
-            way = candidate(stored, row, self._catalogue) if row.is_enabled else None
-            if way is not None:
-                found.append(way)
-            elif row.is_enabled:
-                _log.warning("model '%s' cannot be used: its stored key cannot be read", _ref(row).text)
-        return found
+        return self._ways(stored, rows)
+
+    async def holdings(self, workspace_id: str) -> Holdings:
+        """Return the ways to reach all models of a workspace, and its defaults."""
+        return self._holdings(await self._stored(workspace_id))
+
+    async def standing(self, workspace: str, known: int) -> Standing | None:
+        """Return what an engine keeps of a workspace, read at one moment; None where there is no entry of this name.
+
+        What it has is left out where its version is `known`.
+        """
+        async with self._plane.database.read() as session:
+            query = select(WorkspaceRow.id, WorkspaceRow.version).where(WorkspaceRow.name == workspace)
+            row = (await session.execute(query)).one_or_none()
+            if row is None or row.version == known:
+                return None if row is None else Standing(row.id, row.version)
+            limits = await read_limits(session, Subject("workspace", row.id))
+            return Standing(row.id, row.version, self._holdings(await self._read(session, row.id)), limits)
 
     async def defaults(self, workspace_id: str) -> dict[str, tuple[ModelRef, ...]]:
         """Return the models of each slot that has some: the first choice, and what serves where it fails."""
-        stored = await self._stored(workspace_id)
-        found: dict[str, tuple[ModelRef, ...]] = {}
-        for row in stored.defaults:
-            found[row.slot] = (*found.get(row.slot, ()), _ref(row))
-        return found
+        return _defaults(await self._stored(workspace_id))
 
     async def models(self, workspace_id: str) -> list[ModelInfo]:
         """Return all models of a workspace, by provider and name."""
@@ -275,6 +284,22 @@ class ModelRegistry:
     async def _read(self, session: AsyncSession, workspace_id: str) -> Stored:
         return await read_stored(self._plane, session, self._catalogue, workspace_id)
 
+    def _ways(self, stored: Stored, rows: Sequence[ModelRow]) -> list[Candidate]:
+        found = []
+        for row in rows:
+            way = candidate(stored, row, self._catalogue) if row.is_enabled else None
+            if way is not None:
+                found.append(way)
+            elif row.is_enabled:
+                _log.warning("model '%s' cannot be used: its stored key cannot be read", _ref(row).text)
+        return found
+
+    def _holdings(self, stored: Stored) -> Holdings:
+        ways: dict[ModelType, list[Candidate]] = {}
+        for way in self._ways(stored, stored.models):
+            ways.setdefault(way.type, []).append(way)
+        return Holdings(ways, _defaults(stored))
+
     def _found(self, stored: Stored, provider: str, name: str, type: ModelType | None) -> list[ModelRow]:
         known = self._catalogue.get(provider)
         rows = stored.find(known, name, type) if known is not None else []
@@ -305,7 +330,7 @@ class ModelRegistry:
                 label=wanted.label,
                 created_at=now,
             )
-        elif row is None or (row.secret, row.base_url, row.fingerprint) != wanted.seen:
+        elif row is None or stored.seen(row) != wanted.seen:
             raise Conflict(f"The key '{wanted.label}' of {draft.provider.name} was changed meanwhile; try again")
         if wanted.is_new or wanted.is_changed:
             text = secret_text(wanted.secrets)
@@ -378,6 +403,13 @@ class ModelRegistry:
                 )
             )
         await session.flush()
+
+
+def _defaults(stored: Stored) -> dict[str, tuple[ModelRef, ...]]:
+    found: dict[str, tuple[ModelRef, ...]] = {}
+    for row in stored.defaults:
+        found[row.slot] = (*found.get(row.slot, ()), _ref(row))
+    return found
 
 
 def _ref(row: DefaultModelRow | ModelRow) -> ModelRef:

@@ -170,8 +170,7 @@ def _kept(stored: Stored, provider: Provider, account: _Account, row: Credential
     extra = {**row.extra, **account.extra}
     check_complete(provider, merged, extra)
     changed = merged != dict(secrets or {}) or secrets is None or not same_place or extra != dict(row.extra)
-    seen = (row.secret, row.base_url, row.fingerprint)
-    return DraftCredential(row.id, False, row.label, base_url, merged, extra, changed, seen)
+    return DraftCredential(row.id, False, row.label, base_url, merged, extra, changed, stored.seen(row))
 
 
 def _new(stored: Stored, provider: Provider, account: _Account, label: str) -> DraftCredential:

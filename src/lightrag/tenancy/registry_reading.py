@@ -15,8 +15,8 @@ from lightrag.tenancy.control_plane import ControlPlane
 from lightrag.tenancy.registry_addresses import opened, shown
 from lightrag.tenancy.registry_keys import secret_fields
 from lightrag.tenancy.registry_records import KEY_NONE, KEY_SET, KEY_UNREADABLE, CredentialInfo, ModelInfo
-from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow
-from lightrag.tenancy.vault import Place, SecretUnreadable
+from lightrag.tenancy.tables import CredentialRow, DataKeyRow, DefaultModelRow, ModelRow
+from lightrag.tenancy.vault import Place, SecretUnreadable, is_key_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Stored:
             for row in self.models
             if row.provider == provider.name and row.name in names and type in (None, row.type)
         ]
+
+    def seen(self, row: CredentialRow) -> tuple[object, ...]:
+        """Return what is equal as long as nobody enters another key or address; a rotation of keys changes nothing."""
+        secrets = self.secrets[row.id]
+        return (row.secret if secrets is None else dict(secrets), row.base_url)
 
     def credential(self, provider: str, label: str) -> CredentialRow | None:
         """Return a credential by its label."""
@@ -65,8 +70,9 @@ def _serves(slot: str, type: str) -> bool:
 async def read_stored(plane: ControlPlane, session: AsyncSession, catalogue: Catalogue, workspace_id: str) -> Stored:
     """Return what is stored of a workspace's models."""
     credentials = (
-        await session.scalars(
-            select(CredentialRow)
+        await session.execute(
+            select(CredentialRow, DataKeyRow)
+            .outerjoin(DataKeyRow, is_key_of(CredentialRow))
             .where(CredentialRow.workspace_id == workspace_id)
             .order_by(CredentialRow.provider, CredentialRow.created_at, CredentialRow.label)
         )
@@ -86,18 +92,19 @@ async def read_stored(plane: ControlPlane, session: AsyncSession, catalogue: Cat
         )
     ).all()
     secrets: dict[str, Mapping[str, str] | None] = {}
-    for row in credentials:
-        secrets[row.id] = await _secrets(plane, session, catalogue.get(row.provider), row)
-    return Stored({row.id: row for row in credentials}, secrets, tuple(models), tuple(defaults))
+    for row, data_key in credentials:
+        secrets[row.id] = await _secrets(plane, catalogue.get(row.provider), row, data_key)
+    return Stored({row.id: row for row, _ in credentials}, secrets, tuple(models), tuple(defaults))
 
 
 async def _secrets(
-    plane: ControlPlane, session: AsyncSession, provider: Provider | None, row: CredentialRow
+    plane: ControlPlane, provider: Provider | None, row: CredentialRow, data_key: DataKeyRow | None
 ) -> Mapping[str, str] | None:
     if row.secret is None:
         return {}
     try:
-        return secret_fields(provider, await plane.vault.open(session, Place(row.workspace_id, row.id), row.secret))
+        opened = await plane.vault.open_with(Place(row.workspace_id, row.id), row.secret, data_key)
+        return secret_fields(provider, opened)
     except (SecretUnreadable, ValueError):
         return None
 
@@ -167,7 +174,7 @@ def candidate(stored: Stored, row: ModelRow, catalogue: Catalogue) -> Candidate 
         order=row.order,
         weight=row.weight,
         price=_price(row, told),
-        generation=_generation(row, credential),
+        generation=_generation(row, credential, secrets),
     )
 
 
@@ -189,12 +196,12 @@ def _price(row: ModelRow, told: Price) -> Price:
     return Price(row.price_in, row.price_cached, row.price_out)
 
 
-def _generation(row: ModelRow, credential: CredentialRow) -> int:
-    """Return a number that is equal only where a client may be shared."""
+def _generation(row: ModelRow, credential: CredentialRow, secrets: Mapping[str, str]) -> int:
+    """Return a number that is equal only where a client may be shared; a rotation of keys does not change it."""
     parts = (
         credential.id,
         credential.base_url,
-        credential.secret,
+        sorted(secrets.items()),
         sorted(credential.extra.items()),
         row.upstream_name or row.name,
         row.context_tokens,

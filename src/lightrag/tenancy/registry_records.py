@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightrag.errors import Conflict, InvalidInput
 from lightrag.tenancy.catalogue import Provider
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType, Price
+from lightrag.tenancy.limits import Limit
 
 TYPE_SLOTS = tuple(type.value for type in ModelType)
 ROLE_SLOTS = ("extract", "summary", "keywords", "answer")
@@ -149,8 +150,8 @@ class DraftCredential:
     secrets: Mapping[str, str] = dataclasses.field(repr=False)
     extra: Mapping[str, str]
     is_changed: bool
-    seen: tuple[str | None, str, str] | None = dataclasses.field(default=None, repr=False)
-    """What was stored when this was drafted: sealed secret, base URL, fingerprint."""
+    seen: tuple[object, ...] | None = dataclasses.field(default=None, repr=False)
+    """What was stored when this was drafted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,3 +187,24 @@ class Draft:
             for one in self.models
         )
         return dataclasses.replace(self, models=models)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holdings:
+    """The models of a workspace and what they are used for."""
+
+    candidates: Mapping[ModelType, Sequence[Candidate]]
+    """Ways to reach the enabled models, in their order; those whose key cannot be read are left out."""
+    defaults: Mapping[str, Sequence[ModelRef]]
+    """By slot: the first choice, and what serves where it fails."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Standing:
+    """What an engine keeps of its workspace."""
+
+    workspace_id: str
+    version: int
+    holdings: Holdings | None = None
+    """None where the version is the one that the engine knows."""
+    limits: tuple[Limit, ...] = ()

@@ -42,6 +42,7 @@ from lightrag.tenancy.ledger_models import (
     AccountedRerank,
     PaidModel,
 )
+from lightrag.tenancy.registry_records import Holdings
 from lightrag.tenancy.resolution import CHAT_ROLES, TYPE_OF_ROLE, Choice, Origin, choose
 
 _log = logging.getLogger(__name__)
@@ -50,12 +51,8 @@ _log = logging.getLogger(__name__)
 class CandidateSource(Protocol):
     """Knows the models of workspaces; `lightrag.tenancy.registry.ModelRegistry` does."""
 
-    async def candidates(self, workspace_id: str, type: ModelType, ref: ModelRef | None) -> list[Candidate]:
-        """Return the ways to reach the enabled models of a type."""
-        ...
-
-    async def defaults(self, workspace_id: str) -> dict[str, tuple[ModelRef, ...]]:
-        """Return the default models by slot."""
+    async def holdings(self, workspace_id: str) -> Holdings:
+        """Return the ways to reach a workspace's enabled models, and its defaults."""
         ...
 
 
@@ -113,16 +110,20 @@ class StackOptions:
 
 async def read_plan(source: CandidateSource, workspace_id: str) -> Plan:
     """Return what a workspace's registry and defaults come to. Raises `StorageError`."""
-    defaults = await source.defaults(workspace_id)
-    known: dict[ModelType, list[Candidate]] = {}
-    for wanted in dict.fromkeys(TYPE_OF_ROLE.values()):
-        found = await source.candidates(workspace_id, wanted, None)
-        # A weight of 0 takes a credential out of use.
-        known[wanted] = [candidate for candidate in found if candidate.weight > 0]
+    return plan_of(await source.holdings(workspace_id))
+
+
+def plan_of(holdings: Holdings) -> Plan:
+    """Return what models and defaults come to."""
+    # A weight of 0 takes a credential out of use.
+    known = {
+        wanted: [candidate for candidate in holdings.candidates.get(wanted, ()) if candidate.weight > 0]
+        for wanted in dict.fromkeys(TYPE_OF_ROLE.values())
+    }
     roles: dict[Role, Served] = {}
     for role in (*CHAT_ROLES, Role.EMBED, Role.RERANK, Role.IMAGE2TEXT):
         found = known[TYPE_OF_ROLE[role]]
-        choice = choose(role, defaults, refs_of(found))
+        choice = choose(role, holdings.defaults, refs_of(found))
         if choice.origin is not Origin.SERVER:
             chain = [candidate for ref in choice.refs for candidate in found if candidate.ref == ref]
             if role is Role.EMBED:

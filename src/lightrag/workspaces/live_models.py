@@ -243,21 +243,20 @@ class LiveModels:
 
     async def _read(self, services: ModelServices) -> Plan | None:
         """Return the plan of the workspace where it was changed, and set its account."""
-        from lightrag.tenancy.limits import Subject
-        from lightrag.tenancy.workspace_models import read_plan
+        from lightrag.tenancy.workspace_models import plan_of
 
         changes = services.plane.database.changes
-        entry = await services.plane.directory.get(self._storage.workspace)
+        found = await services.registry.standing(self._storage.workspace, self._version)
         plan = self._clients.plan if self._clients is not None else None
-        if entry is None:
+        if found is None:
             self._version, self.account, plan = _UNLISTED, None, None
-        elif entry.version != self._version:
-            plan = await read_plan(services.registry, entry.id)
+        elif found.holdings is not None:
+            plan = plan_of(found.holdings)
             account = self.account
-            if account is None or account.workspace_id != entry.id:
-                account = services.account(entry.id)
-            account.limits = await services.book.limits_of(Subject("workspace", entry.id))
-            self.account, self._version = account, entry.version
+            if account is None or account.workspace_id != found.workspace_id:
+                account = services.account(found.workspace_id)
+            account.limits = found.limits
+            self.account, self._version = account, found.version
         self._looked, self._changes = time.monotonic(), changes
         return plan
 
