@@ -4,58 +4,32 @@ A call is let through where, of every limit that applies, what is used and what 
 room for what this one may come to use; so the strictest limit wins. The last of a budget goes to one call at a time,
 though it may need more than is left: a budget is exceeded by one call at most, or by as much as calls use more than
 was foreseen. Reservations are rows of the control plane, changed in one short transaction, so that the limits hold over
-all processes. Those of a process that died are taken back when they expire.
-
-Minutes, days and months are those of the calendar, in UTC.
+all processes; see `lightrag.tenancy.windows` for the times over which they count, and `lightrag.tenancy.reservations`
+for those of processes that died.
 """
 
 from __future__ import annotations
 
-import calendar
 import dataclasses
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from lightrag.errors import BudgetExceeded, LimitReached, RateLimited
 from lightrag.tenancy.database import ControlDatabase, new_key
-from lightrag.tenancy.tables import CounterRow, LimitRow, ReservationRow, UsageDayRow
+from lightrag.tenancy.reservations import Reservations
+from lightrag.tenancy.tables import CounterRow, LimitRow, UsageDayRow
+from lightrag.tenancy.windows import MINUTE, Part, end_of, first_of, free_at, window_of
+from lightrag.tenancy.windows import LimitKind as LimitKind
 
-EXPIRES_SECONDS = 900
-"""After how long a reservation is taken back that nobody settled: longer than calls take."""
 CONCURRENCY_PAUSE = 1.0
 """Seconds to wait for a free place among running calls before asking again."""
-
-_log = logging.getLogger(__name__)
-
-
-class LimitKind(StrEnum):
-    """What is limited. Money is in micro US dollars."""
-
-    REQUESTS_PER_MINUTE = "requests_per_minute"
-    TOKENS_PER_MINUTE = "tokens_per_minute"
-    CONCURRENCY = "concurrency"
-    TOKENS_PER_DAY = "tokens_per_day"
-    TOKENS_PER_MONTH = "tokens_per_month"
-    COST_PER_DAY = "cost_per_day"
-    COST_PER_MONTH = "cost_per_month"
-
-    @property
-    def is_budget(self) -> bool:
-        """Whether it is of days or months."""
-        return self.value.endswith(("_day", "_month"))
-
-    @property
-    def is_money(self) -> bool:
-        """Whether it is in micro dollars."""
-        return self.value.startswith("cost")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,7 +68,7 @@ class LimitState:
     used: int
     reserved: int
     resets_at: float | None
-    """Unix seconds; None for the number of running calls."""
+    """Unix seconds, when nothing counts any more of what does at this moment; None for the number of running calls."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,32 +77,20 @@ class Reservation:
 
     id: str
     parts: tuple[tuple[Subject, LimitKind, int, int], ...]
-    """Subject, kind, window, amount."""
-
-
-def window_of(kind: LimitKind, now: float) -> tuple[int, float | None]:
-    """Return the start of the present window and when it ends, in Unix seconds."""
-    if kind is LimitKind.CONCURRENCY:
-        return 0, None
-    moment = datetime.fromtimestamp(now, UTC)
-    if kind.value.endswith("_minute"):
-        start = moment.replace(second=0, microsecond=0)
-        end = start + timedelta(minutes=1)
-    elif kind.value.endswith("_day"):
-        start = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-        end = start + timedelta(days=1)
-    else:
-        start = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        end = start + timedelta(days=calendar.monthrange(start.year, start.month)[1])
-    return int(start.timestamp()), end.timestamp()
+    """Subject, kind, window or part of one, amount."""
 
 
 class LimitBook:
-    """Reserves and settles on the counters of the control plane."""
+    """Reserves and settles on the counters of the control plane. Close it where it has reserved something."""
 
     def __init__(self, database: ControlDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
+        self._reservations = Reservations(database, clock)
+
+    async def close(self) -> None:
+        """Keep no reservations alive any more."""
+        await self._reservations.close()
 
     async def limits_of(self, subject: Subject) -> tuple[Limit, ...]:
         """Return the limits of a workspace or token."""
@@ -145,16 +107,15 @@ class LimitBook:
         try:
             return await self._try(ordered, demand)
         except LimitReached:
-            if not await self._take_back_expired():
+            if not await self._reservations.take_back_lost():
                 raise
         return await self._try(ordered, demand)
 
     async def settle(self, reservation: Reservation, used: Demand) -> None:
         """Put what was used in the place of what was reserved. May be called again; only the first call counts."""
         async with self._database.begin_counting() as session:
-            gone = await session.execute(delete(ReservationRow).where(ReservationRow.id == reservation.id))
-            # One that expired was taken back already; what it used counts all the same.
-            was_held = _count(gone) == 1
+            # One that was taken back is gone; what it used counts all the same.
+            was_held = await self._reservations.remove(session, reservation.id)
             for subject, kind, window, amount in reservation.parts:
                 values = {"used": CounterRow.used + _lasting(kind, used)}
                 if was_held:
@@ -163,18 +124,23 @@ class LimitBook:
 
     async def states(self, limits: Sequence[Limit]) -> list[LimitState]:
         """Return limits with what is used of them."""
-        now, found = self._clock(), []
+        now = self._clock()
         async with self._database.read() as session:
-            for limit in limits:
-                window, ends = window_of(limit.kind, now)
-                row = await session.scalar(select(CounterRow).where(*_is_counter(limit.subject, limit.kind, window)))
-                used = row.used if row is not None else await _used_before(session, limit.subject, limit.kind, window)
-                found.append(LimitState(limit, used, row.reserved if row is not None else 0, ends))
-        return found
+            return [await self._state(session, limit, now) for limit in limits]
+
+    async def _state(self, session: AsyncSession, limit: Limit, now: float) -> LimitState:
+        subject, kind, window = limit.subject, limit.kind, window_of(limit.kind, now)
+        parts = await _parts(session, limit, window)
+        used = sum(part.used for part in parts) if parts else await _used_before(session, subject, kind, window)
+        ends: float | None = None
+        if kind is not LimitKind.CONCURRENCY:
+            counting = [part.start for part in parts if part.used or part.reserved]
+            ends = now if kind.slides and not counting else end_of(kind, counting[-1] if kind.slides else window)
+        return LimitState(limit, used, sum(part.reserved for part in parts), ends)
 
     async def _try(self, limits: Sequence[Limit], demand: Demand) -> Reservation:
         now = self._clock()
-        parts = [(limit, window_of(limit.kind, now)[0], _amount(limit.kind, demand)) for limit in limits]
+        parts = [(limit, window_of(limit.kind, now), _amount(limit.kind, demand)) for limit in limits]
         reservation = Reservation(
             new_key(), tuple((limit.subject, limit.kind, window, amount) for limit, window, amount in parts)
         )
@@ -182,21 +148,18 @@ class LimitBook:
             for limit, window, amount in parts:
                 if not await self._add(session, limit, window, amount):
                     # The transaction is rolled back with this.
-                    raise _refusal(limit, now)
-            session.add(
-                ReservationRow(id=reservation.id, expires_at=int(now) + EXPIRES_SECONDS, parts=_stored(reservation))
-            )
+                    raise _refusal(limit, amount, await _parts(session, limit, window), now)
+            await self._reservations.add(session, reservation.id, _stored(reservation))
+        self._reservations.hold(reservation.id)
         return reservation
 
     async def _add(self, session: AsyncSession, limit: Limit, window: int, amount: int) -> bool:
         """Add to what is reserved of a limit, where there is room."""
-        room = CounterRow.used + CounterRow.reserved + amount <= limit.amount
-        if limit.kind not in (LimitKind.CONCURRENCY, LimitKind.REQUESTS_PER_MINUTE):
-            room = or_(room, and_(CounterRow.reserved == 0, CounterRow.used < limit.amount))
         statement = (
             update(CounterRow)
-            .where(*_is_counter(limit.subject, limit.kind, window), room)
+            .where(*_is_counter(limit.subject, limit.kind, window), _has_room(limit, window, amount))
             .values(reserved=CounterRow.reserved + amount)
+            .execution_options(synchronize_session=False)
         )
         if _count(await session.execute(statement)) == 1:
             return True
@@ -219,41 +182,42 @@ class LimitBook:
             reserved=0,
         )
         await session.execute(statement.on_conflict_do_nothing())
-        await session.execute(
-            delete(CounterRow).where(
-                CounterRow.subject_kind == subject.kind,
-                CounterRow.subject_id == subject.id,
-                CounterRow.kind == kind.value,
-                CounterRow.window < window,
-            )
+        # Of minutes a second one is kept, for processes whose clocks are behind.
+        oldest = window - 2 * MINUTE if kind.slides else window
+        await session.execute(delete(CounterRow).where(*_are_counters(subject, kind), CounterRow.window < oldest))
+        return True
+
+
+def _has_room(limit: Limit, window: int, amount: int) -> ColumnElement[bool]:
+    """Return the condition under which the counter of a window may take on `amount`.
+
+    The row itself is named by its columns: where Postgres waits for another transaction, it looks at the row again, but
+    not at what a subquery has read.
+    """
+    used, reserved = CounterRow.used + 0, CounterRow.reserved + 0
+    if limit.kind.slides:
+        other = aliased(CounterRow)
+        is_other = (
+            other.subject_kind == limit.subject.kind,
+            other.subject_id == limit.subject.id,
+            other.kind == limit.kind.value,
+            other.window >= first_of(limit.kind, window),
+            other.window != window,
         )
-        return True
+        used += select(func.coalesce(func.sum(other.used), 0)).where(*is_other).scalar_subquery()
+        reserved += select(func.coalesce(func.sum(other.reserved), 0)).where(*is_other).scalar_subquery()
+    room = used + reserved + amount <= limit.amount
+    return room if limit.kind.is_exact else or_(room, and_(reserved == 0, used < limit.amount))
 
-    async def _take_back_expired(self) -> int:
-        """Take back what calls reserved that were never settled; return how many."""
-        async with self._database.read() as session:
-            expired = list(
-                await session.scalars(
-                    select(ReservationRow).where(ReservationRow.expires_at <= int(self._clock())).limit(500)
-                )
-            )
-        taken = sum([await self._take_back(row) for row in expired])
-        if taken:
-            _log.warning("%d reservations of calls that were never settled were taken back", taken)
-        return taken
 
-    async def _take_back(self, row: ReservationRow) -> bool:
-        """Take back one reservation; False where another process was faster."""
-        async with self._database.begin_counting() as session:
-            if _count(await session.execute(delete(ReservationRow).where(ReservationRow.id == row.id))) != 1:
-                return False
-            for subject, subject_id, kind, window, amount in row.parts["parts"]:
-                await session.execute(
-                    update(CounterRow)
-                    .where(*_is_counter(Subject(subject, subject_id), LimitKind(kind), window))
-                    .values(reserved=CounterRow.reserved - amount)
-                )
-        return True
+async def _parts(session: AsyncSession, limit: Limit, window: int) -> list[Part]:
+    """Return what counts in a window, by time."""
+    query = (
+        select(CounterRow.window, CounterRow.used, CounterRow.reserved)
+        .where(*_are_counters(limit.subject, limit.kind), CounterRow.window >= first_of(limit.kind, window))
+        .order_by(CounterRow.window)
+    )
+    return [Part(*row) for row in (await session.execute(query)).all()]
 
 
 async def read_limits(session: AsyncSession, subject: Subject) -> tuple[Limit, ...]:
@@ -280,15 +244,14 @@ def _check_priced(limits: Sequence[Limit], demand: Demand, model: str) -> None:
             )
 
 
-def _refusal(limit: Limit, now: float) -> LimitReached:
-    _, ends = window_of(limit.kind, now)
+def _refusal(limit: Limit, needed: int, parts: Sequence[Part], now: float) -> LimitReached:
     if limit.kind is LimitKind.CONCURRENCY:
         message = (
             f"The {limit.subject.kind} may make {limit.amount} model calls at the same time, and makes them; "
             "try again in a moment"
         )
         return RateLimited(message, CONCURRENCY_PAUSE, limit.kind.value, limit.subject.kind)
-    assert ends is not None
+    ends = free_at(limit.kind, limit.amount, needed, parts, now)
     at = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     amount = f"{limit.amount / 1e6:g} US dollars" if limit.kind.is_money else f"{limit.amount:,}"
     message = (
@@ -300,7 +263,7 @@ def _refusal(limit: Limit, now: float) -> LimitReached:
 
 
 def _amount(kind: LimitKind, demand: Demand) -> int:
-    if kind in (LimitKind.REQUESTS_PER_MINUTE, LimitKind.CONCURRENCY):
+    if kind.is_exact:
         return demand.requests
     return demand.cost or 0 if kind.is_money else demand.tokens
 
@@ -309,12 +272,15 @@ def _lasting(kind: LimitKind, used: Demand) -> int:
     return 0 if kind is LimitKind.CONCURRENCY else _amount(kind, used)
 
 
-def _is_counter(subject: Subject, kind: LimitKind, window: int) -> tuple[Any, ...]:
+def _is_counter(subject: Subject, kind: LimitKind, window: int) -> tuple[ColumnElement[bool], ...]:
+    return (*_are_counters(subject, kind), CounterRow.window == window)
+
+
+def _are_counters(subject: Subject, kind: LimitKind) -> tuple[ColumnElement[bool], ...]:
     return (
         CounterRow.subject_kind == subject.kind,
         CounterRow.subject_id == subject.id,
         CounterRow.kind == kind.value,
-        CounterRow.window == window,
     )
 
 

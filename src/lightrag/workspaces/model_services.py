@@ -75,6 +75,7 @@ class ServiceDoor:
         async with self._making:
             made, self._made = self._made, None
         if made is not None:
+            await made.book.close()
             await made.ledger.close()
 
 
