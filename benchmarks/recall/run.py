@@ -178,8 +178,6 @@ def make_retriever(storage: Storage, model: EmbeddingModel, rules: WalkRules) ->
         model,
         RetrieverOptions(walk=rules),
         lambda text: len(text) // 4 + 1,
-        chat={},
-        reranker=None,
         quote=quote,
         fold_entity=lambda name, evidence: fold_entity(name, evidence, RULES),
         fold_relation=lambda pair, evidence: fold_relation(pair, evidence, RULES),

@@ -54,9 +54,6 @@ from lightrag.types import (
     DocumentRecord,
     Extraction,
     ParsedDocument,
-    QueryParam,
-    QueryResult,
-    Retrieved,
 )
 
 WORDS_PER_TOKEN = 0.75
@@ -193,7 +190,7 @@ def _engine(
                 summarizer=_summarizer(settings, storage, models, fold, pauses),
                 slot_use=changing.slot_use if changing else lambda: slot_use(models.extraction),
             ),
-            asker=_UpToDate(_retriever(settings, storage, models, tokenizer, fold), models),
+            asker=_retriever(settings, storage, models, tokenizer, fold),
             verifier=Verifier(storage, fold),
             editor=GraphEditor(storage, fold),
             scan=scan,
@@ -321,24 +318,6 @@ class _FileParser:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _UpToDate:
-    """Answers questions with the models that there are when they are asked."""
-
-    retriever: Retriever
-    models: Models
-
-    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
-        """Return what is found for a question."""
-        await self.models.refresh()
-        return await self.retriever.retrieve(question, param)
-
-    async def answer(self, question: str, param: QueryParam) -> QueryResult:
-        """Answer a question."""
-        await self.models.refresh()
-        return await self.retriever.answer(question, param)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _ChangingExtractor:
     """Reads chunks with a language model while there is one, else with the bundled parts."""
 
@@ -441,7 +420,7 @@ def _fold_rules(settings: Settings) -> FoldRules:
 
 
 def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder) -> Retriever:
-    rules, edits, changing = fold.rules, fold.overlays, models.changing
+    rules, edits = fold.rules, fold.overlays
     return Retriever(
         storage,
         models.embedding,
@@ -452,8 +431,7 @@ def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: 
             min_rerank_score=settings.rerank.min_score,
         ),
         tokenizer.count,
-        chat=models.chat,
-        reranker=lambda: models.reranker if changing is None or changing.has_reranker() else None,
+        models=models.for_question,
         quote=ExtractiveAnswerer(models.embedding).quote,
         fold_entity=lambda name, found: fold_entity(name, found, rules, record=edits.latest.entities.get(name)),
         fold_relation=lambda pair, found: fold_relation(pair, found, rules, record=edits.latest.relations.get(pair)),

@@ -32,9 +32,12 @@ from lightrag.llm.stack import (
     embedding_stack,
     rerank_stack,
 )
+from lightrag.model_choice import ServerModels
+from lightrag.retrieval.question_models import QuestionModels
 from lightrag.settings import ChatModelSettings, EmbeddingSettings, Settings, VendorSettings
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.text.tokens import Tokenizer, load_tokenizer
+from lightrag.types import QueryParam
 
 EMBEDDED = "embedded"
 
@@ -110,8 +113,8 @@ class Changing(Protocol):
         """How many calls of extraction are made at the same time."""
         ...
 
-    def has_reranker(self) -> bool:
-        """Tell whether there is a reranking model at this moment."""
+    async def for_question(self, param: QueryParam) -> QuestionModels:
+        """Return the models that a question is answered with. Raises `UnknownModel`, `AmbiguousModel`."""
         ...
 
     async def embedding_by_name(self, name: str) -> EmbeddingModel | None:
@@ -169,13 +172,28 @@ class Models:
     routed: Sequence[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = ()
     """The models that have several backends, with their roles."""
     changing: Changing | None = None
+    """Set where models come and go: the others then say what there is at this moment."""
     sparse: SparseModel | None = None
     """Gives sparse weights of texts, where the settings ask for them."""
-    """Set where models come and go: the others then say what there is at this moment."""
+    parts: Mapping[KeptChat, Sequence[KeptChat]] = dataclasses.field(default_factory=dict)
+    """Of a chat model whose backends run different ones: these, each by itself."""
 
     def lasting(self, role: Role) -> KeptChat | None:
         """Return what to call for a role for as long as the engine runs; None where no model will ever serve it."""
         return self.chat.get(role) if self.changing is None else self.changing.roles.get(role)
+
+    def named(self) -> ServerModels:
+        """Return the models that the settings name, to choose among."""
+        return ServerModels(self.chat, self.parts, self.reranker)
+
+    async def for_question(self, param: QueryParam) -> QuestionModels:
+        """Return the models that a question is answered with: those that it names, else those that serve it.
+
+        Raises `UnknownModel` for what cannot be used, `AmbiguousModel` for a name that several models have.
+        """
+        if self.changing is not None:
+            return await self.changing.for_question(param)
+        return self.named().for_question(param)
 
     async def refresh(self) -> None:
         """Take up what was changed of the models."""
@@ -210,7 +228,8 @@ class Models:
             await self.changing.aclose()
             return
         for chat, _ in self.distinct():
-            await chat.aclose()
+            for part in (*self.parts.get(chat, ()), chat):
+                await part.aclose()
         await self.embedding.aclose()
         if self.sparse is not None:
             await self.sparse.aclose()
@@ -249,6 +268,7 @@ async def open_models(
         opening.meter,
         tuple(opening.routed),
         sparse=opening.sparse_model(),
+        parts=opening.parts,
     )
 
 
@@ -272,6 +292,7 @@ class _Opening:
         self.meter = UsageMeter()
         self.extraction: list[Limiter] = []
         self.routed: list[tuple[tuple[Role, ...], RoutedChat | RoutedEmbedding]] = []
+        self.parts: dict[KeptChat, Sequence[KeptChat]] = {}
         self._embedding_limiter = Limiter(settings.embedding.max_async)
 
     def chat_models(self, local: frozenset[str]) -> dict[Role, CachedChat]:
@@ -370,7 +391,23 @@ class _Opening:
             routes.append(Route(backend.name, model, backend.order, backend.weight))
         routed = RoutedChat(routes)
         self.routed.append((roles, routed))
-        return cached_chat(routed, meter=self.meter, store=self._store, cached_roles=cached_roles(self._settings))
+        whole = self._cached(routed)
+        by_model: dict[tuple[str, str], list[str]] = {}
+        for route in routes:
+            if route.weight > 0:
+                by_model.setdefault((route.model.facts.binding, route.model.facts.name), []).append(route.name)
+        if len(by_model) > 1:
+            self.parts[whole] = [self._cached(routed.only(names)) for names in by_model.values()]
+        return whole
+
+    def _cached(self, model: ChatModel) -> CachedChat:
+        return cached_chat(
+            model,
+            meter=self.meter,
+            store=self._store,
+            cached_roles=cached_roles(self._settings),
+            on_hit=self._on_hit(model.facts),
+        )
 
     def _routed_embedding(self, wanted: EmbeddingSettings) -> EmbeddingModel:
         routes: list[Route[EmbeddingModel]] = []

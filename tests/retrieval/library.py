@@ -10,10 +10,11 @@ from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation, text_hash
 from lightrag.indexing.stale import VECTOR_KINDS
 from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role, SparseModel
+from lightrag.retrieval.question_models import QuestionModels
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.storage.contracts import Storage, VectorRow
 from lightrag.testing.fake_models import FakeEmbedding
-from lightrag.types import UNKNOWN_SOURCE, Chunk, DocStatus, DocumentRecord, RankedChunk, TagValue
+from lightrag.types import UNKNOWN_SOURCE, Chunk, DocStatus, DocumentRecord, QueryParam, RankedChunk, TagValue
 
 DIMENSION = 256
 RULES = FoldRules()
@@ -109,13 +110,17 @@ def reader(
     sparse: SparseModel | None = None,
 ) -> Retriever:
     """Return a retriever over a storage; words count as tokens."""
+    present = chat or {}
+
+    async def models(param: QueryParam) -> QuestionModels:
+        return QuestionModels(present.get(Role.KEYWORDS), present.get(Role.ANSWER), reranker)
+
     return Retriever(
         storage,
         embedding or FakeEmbedding(DIMENSION),
         options or RetrieverOptions(cosine_threshold=0.05),
         lambda text: len(text.split()),
-        chat=chat or {},
-        reranker=lambda: reranker,
+        models=models,
         quote=quote_first,
         fold_entity=lambda name, evidence: fold_entity(name, evidence, RULES),
         fold_relation=lambda pair, evidence: fold_relation(pair, evidence, RULES),

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from lightrag.errors import InvalidInput, ModelError
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role, SparseModel
+from lightrag.llm.contracts import EmbeddingModel, RerankModel, SparseModel
 from lightrag.retrieval.answer import AnswerWriter, Quote, instructions
 from lightrag.retrieval.budget import (
     CHUNK_WRAPPING_TOKENS,
@@ -38,6 +38,7 @@ from lightrag.retrieval.filters import FoldEntity, FoldRelation, GraphReader, Sc
 from lightrag.retrieval.fusion import DEPTH
 from lightrag.retrieval.graph_index import GraphIndex, allowed_chunks
 from lightrag.retrieval.keywords import FoundKeywords, find_keywords
+from lightrag.retrieval.question_models import ModelsOf, QuestionModels, no_models
 from lightrag.retrieval.ranking import (
     GraphRanking,
     RankedKey,
@@ -97,9 +98,7 @@ class Retriever:
         embedding: The model that the workspace's vectors were made with.
         options: What holds for all questions.
         count_tokens: Counts the tokens of a text.
-        chat: Chat models by role, looked up anew for each question; `keywords` and `answer` are used, each may be
-            absent.
-        reranker: Returns what reorders the best passages, where there is such a model at this moment.
+        models: Returns the models for a question; asked once for each, before anything else is done.
         quote: Answers by quoting where there is no model for answers.
         fold_entity: Folds the evidence that a filter leaves.
         fold_relation: As `fold_entity`.
@@ -113,8 +112,7 @@ class Retriever:
         options: RetrieverOptions,
         count_tokens: Callable[[str], int],
         *,
-        chat: Mapping[Role, ChatModel],
-        reranker: Callable[[], RerankModel | None],
+        models: ModelsOf = no_models,
         quote: Quote,
         fold_entity: FoldEntity,
         fold_relation: FoldRelation,
@@ -124,8 +122,7 @@ class Retriever:
         self._options = options
         self._counter = TokenCounter(count_tokens)
         self._embedder = QueryEmbedder(embedding)
-        self._chat = chat
-        self._reranker = reranker
+        self._models = models
         self._quote = quote
         self._finder = CandidateFinder(storage, options.cosine_threshold)
         self._sparse = SparseList(storage, sparse)
@@ -133,20 +130,19 @@ class Retriever:
         self._index = GraphIndex(storage.graph, options.walk, storage.version)
         self._kept_chunks = RecentRows(storage.version, self._read_chunks, KEPT_CHUNKS)
 
-    @property
-    def _writer(self) -> AnswerWriter:
-        return AnswerWriter(self._chat.get(Role.ANSWER), self._quote)
-
     async def answer(self, question: str, param: QueryParam) -> QueryResult:
         """Answer a question in the way that `param` asks for.
 
-        Raises `InvalidInput` for an empty question or unknown mode, `ModelError` where the embedding or the answer
-        fails, `StorageError`, and `ConfigurationError` for mode `bypass` without a language model.
+        Raises `InvalidInput` for an empty question or unknown mode, `UnknownModel` for a model that is not there,
+        `ModelError` where the embedding or the answer fails, `StorageError`, and `ConfigurationError` for mode
+        `bypass` without a language model.
         """
         _check(question, param)
+        models = await self._models(param)
+        writer = AnswerWriter(models.answer, self._quote)
         if param.mode == "bypass":
-            return await self._writer.talk(question, param)
-        return await self._writer.write(question, param, await self.retrieve(question, param))
+            return await writer.talk(question, param)
+        return await writer.write(question, param, await self._find(question, param, models))
 
     async def context(self, question: str, param: QueryParam) -> str:
         """Return what is found as text; empty where nothing is. Raises as `retrieve`."""
@@ -155,29 +151,37 @@ class Retriever:
     async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
         """Return what is found for a question, cut to the token budgets, best first.
 
-        Raises `InvalidInput`, `ModelError` where the question cannot be embedded, `StorageError`.
+        Raises `InvalidInput`, `UnknownModel`, `ModelError` where the question cannot be embedded, `StorageError`.
         """
         _check(question, param)
+        return await self._find(question, param, await self._models(param))
+
+    async def _find(self, question: str, param: QueryParam, models: QuestionModels) -> Retrieved:
         if param.mode == "bypass":
             return Retrieved()
         scope = await resolve_scope(self._storage, param.filter)
         if param.mode == "naive":
-            return await self._naive(question, param, scope)
-        return await self._with_graph(question, param, scope)
+            return await self._naive(question, param, scope, models)
+        return await self._with_graph(question, param, scope, models)
 
-    async def _naive(self, question: str, param: QueryParam, scope: Scope | None) -> Retrieved:
+    async def _naive(self, question: str, param: QueryParam, scope: Scope | None, models: QuestionModels) -> Retrieved:
         [vector] = await self._embedder.vectors([question])
         found = await self._finder.find(
             "naive", question, QueryVectors(vector, vector, vector), param.top_k, param.chunk_top_k, scope
         )
         found_by = ranks_by_list({DENSE: found.dense})
         ranked = [RankedKey(hit.key, hit.score, found_by(hit.key)) for hit in found.dense]
-        chunks = await self._chunks(question, param, ranked, await self._stored_chunks(ranked, param), 0)
+        reranker = models.reranker if param.enable_rerank else None
+        stored = await self._stored_chunks(ranked, param, reranker)
+        chunks = await self._chunks(question, param, ranked, stored, reranker, 0)
         counts = {"total_chunks_found": len(ranked), "final_chunks_count": len(chunks)}
         return Retrieved(chunks=chunks, references=references_of(chunks), counts=counts)
 
-    async def _with_graph(self, question: str, param: QueryParam, scope: Scope | None) -> Retrieved:
-        found_keywords = await find_keywords(question, param, self._chat.get(Role.KEYWORDS), self._options.language)
+    async def _with_graph(
+        self, question: str, param: QueryParam, scope: Scope | None, models: QuestionModels
+    ) -> Retrieved:
+        reranker = models.reranker if param.enable_rerank else None
+        found_keywords = await find_keywords(question, param, models.keywords, self._options.language)
         keywords = found_keywords.keywords
         vectors = await self._vectors(question, param, found_keywords)
         candidates, ways = await asyncio.gather(
@@ -195,14 +199,14 @@ class Retriever:
         entities, relations, stored = await asyncio.gather(
             self._reader.entities(names, scope),
             self._reader.relations(pairs, scope),
-            self._stored_chunks(ranked, param),
+            self._stored_chunks(ranked, param, reranker),
         )
         kept_entities, entity_tokens = self._fit_entities(list(entities.values()), param)
         kept_relations, relation_tokens = self._fit_relations(list(relations.values()), param)
         if param.mode != "mix":
             ranked = ranking.chunks_of((entity.name for entity in kept_entities), kept_relations, wanted)
-            stored = await self._stored_chunks(ranked, param)
-        chunks = await self._chunks(question, param, ranked, stored, entity_tokens + relation_tokens)
+            stored = await self._stored_chunks(ranked, param, reranker)
+        chunks = await self._chunks(question, param, ranked, stored, reranker, entity_tokens + relation_tokens)
         return Retrieved(
             entities=tuple(kept_entities),
             relations=tuple(kept_relations),
@@ -266,9 +270,11 @@ class Retriever:
             return await asyncio.to_thread(rank)
         return rank()
 
-    async def _stored_chunks(self, ranked: Sequence[RankedKey], param: QueryParam) -> dict[str, Chunk]:
+    async def _stored_chunks(
+        self, ranked: Sequence[RankedKey], param: QueryParam, reranker: RerankModel | None
+    ) -> dict[str, Chunk]:
         """Return the passages that may come into the context; only a reranker looks deeper than that."""
-        if self._reranker() is None or not param.enable_rerank:
+        if reranker is None:
             # Some are spare, for passages that were deleted since they were found.
             ranked = ranked[: param.chunk_top_k + SPARE_CHUNKS]
         if not ranked:
@@ -291,11 +297,14 @@ class Retriever:
         param: QueryParam,
         ranked: Sequence[RankedKey],
         stored: Mapping[str, Chunk],
+        reranker: RerankModel | None,
         graph_tokens: int,
     ) -> tuple[RankedChunk, ...]:
         """Choose the passages of the context: rerank, cut to number and tokens, give reference ids."""
         present = [item for item in ranked if item.key in stored]
-        present = (await self._reranked(question, param, present, stored))[: param.chunk_top_k]
+        if reranker is not None:
+            present = await self._reranked(question, param, present, stored, reranker)
+        present = present[: param.chunk_top_k]
         fixed = self._counter.count(instructions(param, "")) + self._counter.count(question)
         present = fit_sizes(
             present,
@@ -308,10 +317,14 @@ class Retriever:
         )
 
     async def _reranked(
-        self, question: str, param: QueryParam, ranked: list[RankedKey], stored: Mapping[str, Chunk]
+        self,
+        question: str,
+        param: QueryParam,
+        ranked: list[RankedKey],
+        stored: Mapping[str, Chunk],
+        reranker: RerankModel,
     ) -> list[RankedKey]:
-        reranker = self._reranker()
-        if reranker is None or not param.enable_rerank or not ranked:
+        if not ranked:
             return ranked
         texts = [stored[item.key].content for item in ranked]
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightrag.errors import AccessRefused, LimitReached
@@ -38,21 +38,40 @@ class PresentChats(Mapping[Role, KeptChat]):
         return sum(1 for _ in self)
 
 
-class LiveChat:
-    """The chat model of a role, whichever that is when it is called."""
+def chat_of_role(live: LiveModels, role: Role) -> LiveChat:
+    """Return the chat model of a role, whichever that is when it is called."""
 
-    def __init__(self, live: LiveModels, role: Role) -> None:
+    def find() -> KeptChat:
+        model = live.chat(role)
+        if model is None and role is Role.IMAGE2TEXT:
+            raise AccessRefused(
+                "The workspace has no model that describes pictures any more; add one (POST /llm/add_llm with "
+                "model_type image2text)"
+            )
+        if model is None:
+            raise AccessRefused(
+                "The workspace has no chat model any more; add one (POST /llm/add_llm), or configure LLM_BINDING"
+            )
+        return model
+
+    return LiveChat(live, find)
+
+
+class LiveChat:
+    """A chat model that is found anew for each call; `find` raises `LightRAGError` where there is none any more."""
+
+    def __init__(self, live: LiveModels, find: Callable[[], KeptChat]) -> None:
         self._live = live
-        self._role = role
+        self._find = find
 
     @property
     def facts(self) -> ModelFacts:
         """What is known of the model of this moment."""
-        return self._model().facts
+        return self._find().facts
 
     def key_of(self, request: ChatRequest) -> str:
         """Return the key under which the answer to `request` is kept."""
-        return self._model().key_of(request)
+        return self._find().key_of(request)
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop kept answers."""
@@ -67,7 +86,7 @@ class LiveChat:
         while True:
             try:
                 async with self._live.using():
-                    return await self._model().complete(request)
+                    return await self._find().complete(request)
             except LimitReached as error:
                 if request.role not in _BACKGROUND or error.holds_back is not None:
                     raise
@@ -75,22 +94,9 @@ class LiveChat:
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written."""
-        async with self._live.using(), closing(self._model().stream(request)) as deltas:
+        async with self._live.using(), closing(self._find().stream(request)) as deltas:
             async for delta in deltas:
                 yield delta
 
     async def aclose(self) -> None:
         """Do nothing: the models are closed together."""
-
-    def _model(self) -> KeptChat:
-        model = self._live.chat(self._role)
-        if model is None and self._role is Role.IMAGE2TEXT:
-            raise AccessRefused(
-                "The workspace has no model that describes pictures any more; add one (POST /llm/add_llm with "
-                "model_type image2text)"
-            )
-        if model is None:
-            raise AccessRefused(
-                "The workspace has no chat model any more; add one (POST /llm/add_llm), or configure LLM_BINDING"
-            )
-        return model

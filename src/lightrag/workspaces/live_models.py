@@ -25,23 +25,29 @@ from lightrag.llm.limiter import Limiter
 from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.routing import BackendReport
 from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
+from lightrag.retrieval.question_models import QuestionModels
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.tenancy.contracts import ModelRef
+from lightrag.tenancy.contracts import ModelRef, ModelType
+from lightrag.tenancy.resolution import why_unusable
+from lightrag.types import QueryParam
 from lightrag.workspaces.limit_pause import LimitPause
-from lightrag.workspaces.live_chat import CHAT_ROLES, LiveChat, PresentChats
+from lightrag.workspaces.live_chat import CHAT_ROLES, PresentChats, chat_of_role
 from lightrag.workspaces.live_embedding import LiveEmbedding, LiveSparse, MissingEmbedding, PatientEmbedding
-from lightrag.workspaces.live_rerank import LiveRerank
+from lightrag.workspaces.live_questions import LiveQuestions
+from lightrag.workspaces.live_rerank import reranker_of_workspace
 from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.server_tally import ServerTally
 
 if TYPE_CHECKING:
     from lightrag.tenancy.ledger_models import Account
-    from lightrag.tenancy.workspace_models import Plan, WorkspaceClients
+    from lightrag.tenancy.workspace_clients import WorkspaceClients
+    from lightrag.tenancy.workspace_models import Plan
     from lightrag.workspaces.model_services import ModelServices
 
 REMEMBERED = 2.0
 """Seconds for which it is remembered how a workspace's models are."""
+LASTING_ROLES = (*CHAT_ROLES, Role.IMAGE2TEXT)
 _UNKNOWN, _UNLISTED = -2, -1
 """In place of a version: nothing is known, and the control plane does not know the workspace."""
 
@@ -66,7 +72,8 @@ class LiveModels:
         self.account: Account | None = None
         """Whom calls are charged to; None where nobody keeps accounts."""
         self.embedding: EmbeddingModel
-        self.roles: Mapping[Role, KeptChat] = {role: LiveChat(self, role) for role in (*CHAT_ROLES, Role.IMAGE2TEXT)}
+        self.roles: Mapping[Role, KeptChat] = {role: chat_of_role(self, role) for role in LASTING_ROLES}
+        self.lasting_reranker = reranker_of_workspace(self)
 
     async def open(self, recorded: Manifest | None) -> Models:
         """Open what serves at this moment, and return the models of the engine."""
@@ -90,7 +97,7 @@ class LiveModels:
         return Models(
             PresentChats(self),
             LiveEmbedding(self),
-            LiveRerank(self),
+            self.lasting_reranker,
             base.extraction,
             base.meter,
             base.routed,
@@ -122,9 +129,16 @@ class LiveModels:
         """Drop kept answers."""
         await self._storage.kv(Namespace.LLM_CACHE).delete(keys)
 
-    def has_reranker(self) -> bool:
-        """Tell whether there is a reranking model at this moment."""
-        return self.reranker() is not None
+    async def for_question(self, param: QueryParam) -> QuestionModels:
+        """Return the models that a question is answered with. Raises `UnknownModel`, `AmbiguousModel`."""
+        return await LiveQuestions(self, self._base.named()).models(param)
+
+    async def why_unusable(self, requested: str, type: ModelType) -> str:
+        """Return why a model that the workspace has cannot be used for a type; empty where it has none of the name."""
+        services = await self._door.existing()
+        if services is None or self.account is None:
+            return ""
+        return why_unusable(requested, type, await services.registry.models(self.account.workspace_id))
 
     def uses_server_embedding(self) -> bool:
         """Tell whether vectors are of the server's own model and nobody pays for them."""
@@ -261,7 +275,8 @@ class LiveModels:
         return plan
 
     def _make(self, services: ModelServices, plan: Plan) -> WorkspaceClients:
-        from lightrag.tenancy.workspace_models import StackOptions, WorkspaceClients
+        from lightrag.tenancy.workspace_clients import WorkspaceClients
+        from lightrag.tenancy.workspace_routes import StackOptions
 
         settings = self._settings
         options = StackOptions(

@@ -1,36 +1,48 @@
-"""The reranking model, looked up anew for every call."""
+"""Reranking models that are looked up anew for every call."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from lightrag.errors import AccessRefused
-from lightrag.llm.contracts import ModelFacts, RerankHit
+from lightrag.errors import AccessRefused, LightRAGError
+from lightrag.llm.contracts import ModelFacts, RerankHit, RerankModel
 
 if TYPE_CHECKING:
     from lightrag.workspaces.live_models import LiveModels
 
 
-class LiveRerank:
-    """The reranking model of this moment."""
+def reranker_of_workspace(live: LiveModels) -> LiveRerank:
+    """Return the reranking model, whichever that is when it is called."""
 
-    def __init__(self, live: LiveModels) -> None:
+    def find() -> RerankModel:
+        model = live.reranker()
+        if model is None:
+            raise AccessRefused("The workspace has no reranking model any more")
+        return model
+
+    return LiveRerank(live, find)
+
+
+class LiveRerank:
+    """A reranking model that is found anew for each call; `find` raises `LightRAGError` where there is none."""
+
+    def __init__(self, live: LiveModels, find: Callable[[], RerankModel]) -> None:
         self._live = live
+        self._find = find
 
     @property
     def facts(self) -> ModelFacts:
         """What is known of the model of this moment."""
-        model = self._live.reranker()
-        return model.facts if model is not None else ModelFacts("none", "none")
+        try:
+            return self._find().facts
+        except LightRAGError:
+            return ModelFacts("none", "none")
 
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         async with self._live.using():
-            model = self._live.reranker()
-            if model is None:
-                raise AccessRefused("The workspace has no reranking model any more")
-            return await model.rerank(query, documents, top_n)
+            return await self._find().rerank(query, documents, top_n)
 
     async def aclose(self) -> None:
         """Do nothing: the models are closed together."""

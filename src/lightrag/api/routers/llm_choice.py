@@ -20,7 +20,7 @@ from lightrag.errors import Conflict, InvalidInput
 from lightrag.llm.contracts import Role
 from lightrag.settings import Settings
 from lightrag.tenancy.contracts import ModelRef, ModelType
-from lightrag.tenancy.resolution import TYPE_OF_ROLE, Origin, choose
+from lightrag.tenancy.resolution import TYPE_OF_ROLE, Offer, Origin, choose
 
 router = APIRouter(
     prefix="/llm",
@@ -74,7 +74,7 @@ async def effective(desk: DeskDep) -> Response:
     for role, type in TYPE_OF_ROLE.items():
         if type in _MEDIA:
             continue
-        choice = choose(role, defaults, own.get(type, []))
+        choice = choose(role, defaults, Offer(own.get(type, [])))
         names = [ref.text for ref in choice.refs]
         if choice.origin is Origin.SERVER:
             names = _of_server(desk.server.settings, role)
