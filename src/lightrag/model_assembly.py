@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 from lightrag.embedded.minilm import MiniLMEmbedder
@@ -85,7 +85,11 @@ class _Lent:
 
 
 class Tally(Protocol):
-    """Puts something around every binding that is paid for."""
+    """Puts something around every binding that is paid for, and is told of calls that were not."""
+
+    def on_hit(self, facts: ModelFacts) -> Callable[[Role], None]:
+        """Return what is told of each call of a chat model that a kept answer saved."""
+        ...
 
     def chat(self, model: ChatModel) -> ChatModel:
         """Return the model with it."""
@@ -370,14 +374,19 @@ class _Opening:
         return load_tokenizer() if self._bundled is None else self._bundled.tokenizer
 
     def _chat(self, binding: str, wanted: ChatModelSettings) -> CachedChat:
+        model = self._chat_binding(binding, wanted)
         return chat_stack(
-            self._chat_binding(binding, wanted),
+            model,
             limiter=self._limiter(binding, wanted),
             meter=self.meter,
             store=self._store,
             policy=self._policy,
             cached_roles=cached_roles(self._settings),
+            on_hit=self._on_hit(model.facts),
         )
+
+    def _on_hit(self, facts: ModelFacts) -> Callable[[Role], None] | None:
+        return None if self._tally is None else self._tally.on_hit(facts)
 
     def _routed_chat(self, wanted: ChatModelSettings, roles: tuple[Role, ...]) -> CachedChat:
         routes: list[Route[ChatModel]] = []

@@ -152,4 +152,5 @@ async def test_the_embedding_stack_repeats_only_the_batch_that_failed() -> None:
     np.testing.assert_allclose(vectors, hash_vectors(texts, 64), atol=1e-6)
     row = only_row(meter)
     assert (row.role, row.calls, row.errors, row.texts) == ("embed", 5, 1, 20)
-    assert row.estimated_tokens == row.prompt_tokens > 0
+    assert row.prompt_tokens == sum(len(text) // 4 + 1 for text in texts)
+    assert row.estimated_tokens == 0

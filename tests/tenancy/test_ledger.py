@@ -112,6 +112,6 @@ async def test_the_table_for_spreadsheets(database: ControlDatabase, directory: 
     by: tuple[Part, ...] = ("day", "model")
     lines = as_csv(await UsageReport(database).sums(one, by=by), by).splitlines()
     assert lines == [
-        "day,model,calls,errors,prompt_tokens,cached_tokens,completion_tokens,unpriced_tokens,cost_usd",
-        "1970-01-02,'=cmd(),1,0,100,20,10,0,0.000110",
+        "day,model,calls,errors,cached_answers,prompt_tokens,cached_tokens,completion_tokens,unpriced_tokens,cost_usd",
+        "1970-01-02,'=cmd(),1,0,0,100,20,10,0,0.000110",
     ]

@@ -23,13 +23,14 @@ from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
 from lightrag.llm.network import client_options, current_gatekeeper
+from lightrag.llm.usage import note_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 if TYPE_CHECKING:
     import httpx2
     from google.genai import Client
     from google.genai.client import AsyncClient
-    from google.genai.types import GenerateContentResponse
+    from google.genai.types import EmbedContentResponse, GenerateContentResponse
 
 DEFAULT_HOST = "https://generativelanguage.googleapis.com"
 API_VERSION = "v1beta"
@@ -195,6 +196,7 @@ class GeminiEmbedding:
         if not response.embeddings:
             raise self._endpoint.unusable("the answer holds no embeddings")
         encoded = [embedding.values or [] for embedding in response.embeddings]
+        note_tokens(_embedded_tokens(response))
         vectors = decode_vectors(encoded, len(texts), self._facts.dimension, self._endpoint)
         if self._facts.dimension is None:
             self._facts = dataclasses.replace(self._facts, dimension=vectors.shape[1])
@@ -287,6 +289,16 @@ class _GeminiClient:
         if response.status_code >= 400:
             await response.aread()
             raise self._endpoint.from_status(response.status_code, response.text, _headers(response))
+
+
+def _embedded_tokens(response: EmbedContentResponse) -> int | None:
+    """Return the tokens of an embedding call: of the whole call, or of each text, as far as they are told."""
+    whole = response.usage_metadata
+    if whole is not None and whole.prompt_token_count:
+        return whole.prompt_token_count
+    counts = [one.statistics and one.statistics.token_count for one in response.embeddings or []]
+    told = [int(count) for count in counts if count]
+    return sum(told) if told and len(told) == len(counts) else None
 
 
 def _headers(response: httpx2.Response) -> Mapping[str, str]:

@@ -50,15 +50,20 @@ class HttpClient:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send a request and return the body of the response; `path` may be a whole address."""
-        return await self._whole("POST", path, orjson.dumps(dict(body)))
+        return (await self._whole("POST", path, orjson.dumps(dict(body)))).content
+
+    async def exchange(self, path: str, body: Mapping[str, Any]) -> tuple[bytes, Headers]:
+        """Do as `post`, and return the headers of the response, too; their names are found in any case."""
+        response = await self._whole("POST", path, orjson.dumps(dict(body)))
+        return response.content, response.headers
 
     async def send(self, path: str, content: bytes, content_type: str) -> bytes:
         """Send a body that is not JSON, and return that of the response."""
-        return await self._whole("POST", path, content, {"content-type": content_type})
+        return (await self._whole("POST", path, content, {"content-type": content_type})).content
 
     async def get(self, path: str) -> bytes:
         """Return the body at an address."""
-        return await self._whole("GET", path, b"")
+        return (await self._whole("GET", path, b"")).content
 
     @contextlib.asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -100,7 +105,7 @@ class HttpClient:
             http, self._http = self._http, None
             await http.aclose()
 
-    async def _whole(self, method: str, path: str, content: bytes, headers: Headers | None = None) -> bytes:
+    async def _whole(self, method: str, path: str, content: bytes, headers: Headers | None = None) -> httpx2.Response:
         try:
             async with asyncio.timeout(self._timeout):
                 with self.translated():
@@ -109,7 +114,7 @@ class HttpClient:
         except TimeoutError:
             raise self._endpoint.late(self._timeout) from None
         self._check(response)
-        return response.content
+        return response
 
     def _check(self, response: httpx2.Response) -> None:
         if response.status_code >= 300:

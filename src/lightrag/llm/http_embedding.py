@@ -11,6 +11,7 @@ import orjson
 from lightrag.llm.contracts import FloatArray, ModelFacts
 from lightrag.llm.endpoint import Endpoint
 from lightrag.llm.http_client import HttpClient
+from lightrag.llm.usage import note_tokens, told_tokens
 from lightrag.llm.vectors import Encoded, batches, decode_vectors, joined
 
 Purpose = Literal["document", "query"]
@@ -56,15 +57,17 @@ class HttpEmbedding:
         await self._client.aclose()
 
     async def _call(self, texts: Sequence[str], purpose: Purpose) -> FloatArray:
-        raw = await self._client.post(self._wire.path(), self._wire.body(texts, purpose))
+        raw, headers = await self._client.exchange(self._wire.path(), self._wire.body(texts, purpose))
         try:
-            encoded = self._wire.vectors(orjson.loads(raw))
+            answer = orjson.loads(raw)
+            encoded = self._wire.vectors(answer)
             count = len(encoded)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer holds no embeddings, it begins {start!r}") from error
         if count != len(texts):
             raise self._endpoint.unusable(f"{count} vectors came back for {len(texts)} texts")
+        note_tokens(told_tokens(answer, headers))
         vectors = decode_vectors(encoded, len(texts), self._facts.dimension, self._endpoint)
         if self._facts.dimension is None:
             self._facts = dataclasses.replace(self._facts, dimension=vectors.shape[1])

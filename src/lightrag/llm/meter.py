@@ -21,7 +21,7 @@ from lightrag.llm.contracts import (
     Usage,
 )
 from lightrag.llm.limiter import closing
-from lightrag.llm.usage import estimate_tokens, estimate_usage
+from lightrag.llm.usage import estimate_rerank, estimate_texts, estimate_usage, noted_usage
 from lightrag.llm.wrapper import Wrapper
 
 
@@ -114,7 +114,7 @@ class MeteredChat(Wrapper[ChatModel]):
 
 
 class MeteredEmbedding(Wrapper[EmbeddingModel]):
-    """An embedding model whose calls and texts are counted; tokens are estimated."""
+    """An embedding model whose calls and texts are counted; tokens are estimated where its server tells none."""
 
     def __init__(self, model: EmbeddingModel, meter: UsageMeter) -> None:
         super().__init__(model)
@@ -123,15 +123,15 @@ class MeteredEmbedding(Wrapper[EmbeddingModel]):
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension)."""
         row = self._meter.row(Role.EMBED, self.facts)
-        with Timed(row):
+        with Timed(row), noted_usage() as noted:
             vectors = await self._model.embed(texts, purpose=purpose)
         row.texts += len(texts)
-        self._meter.add(Role.EMBED, self.facts, Usage(sum(map(estimate_tokens, texts)), estimated=True))
+        self._meter.add(Role.EMBED, self.facts, noted.usage or estimate_texts(texts))
         return vectors
 
 
 class MeteredRerank(Wrapper[RerankModel]):
-    """A reranking model whose calls and documents are counted; tokens are estimated."""
+    """A reranking model whose calls and documents are counted; tokens are estimated where its server tells none."""
 
     def __init__(self, model: RerankModel, meter: UsageMeter) -> None:
         super().__init__(model)
@@ -140,11 +140,10 @@ class MeteredRerank(Wrapper[RerankModel]):
     async def rerank(self, query: str, documents: Sequence[str], top_n: int) -> list[RerankHit]:
         """Return the `top_n` most relevant documents, best first."""
         row = self._meter.row(Role.RERANK, self.facts)
-        with Timed(row):
+        with Timed(row), noted_usage() as noted:
             hits = await self._model.rerank(query, documents, top_n)
         row.texts += len(documents)
-        tokens = estimate_tokens(query) * len(documents) + sum(map(estimate_tokens, documents))
-        self._meter.add(Role.RERANK, self.facts, Usage(tokens, estimated=True))
+        self._meter.add(Role.RERANK, self.facts, noted.usage or estimate_rerank(query, documents))
         return hits
 
 

@@ -19,7 +19,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.ollama_client import OllamaClient
 from lightrag.llm.thinking import ThinkingSplitter, split_thinking
-from lightrag.llm.usage import estimate_usage
+from lightrag.llm.usage import estimate_usage, note_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 if TYPE_CHECKING:
@@ -229,6 +229,7 @@ class OllamaEmbedding:
             response = await sdk.embed(
                 self._facts.name, list(texts), truncate=False, options=self._options or None, **self._arguments
             )
+        note_tokens(response.prompt_eval_count or None)
         return response.embeddings
 
 

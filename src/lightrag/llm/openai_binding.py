@@ -20,7 +20,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
 from lightrag.llm.thinking import ThinkingSplitter, split_thinking
-from lightrag.llm.usage import estimate_usage
+from lightrag.llm.usage import estimate_usage, note_tokens, told_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -247,6 +247,7 @@ class OpenAIEmbedding:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer holds no embeddings, it begins {start!r}") from error
+        note_tokens(told_tokens(data))
         vectors = decode_vectors(encoded, len(texts), self._facts.dimension, self._endpoint)
         if self._facts.dimension is None:
             self._facts = dataclasses.replace(self._facts, dimension=vectors.shape[1])

@@ -27,6 +27,7 @@ from lightrag.llm.rerank_dialects import (
     scores,
     variant,
 )
+from lightrag.llm.usage import note_tokens, told_tokens
 
 _NOT_UNDERSTOOD = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses by which a server says that it does not know what it is asked."""
@@ -131,14 +132,16 @@ class HttpRerank:
         )
 
     async def _ask(self, url: str, dialect: RerankDialect, call: RerankCall) -> list[tuple[int, float]]:
-        raw = await self._client.post(url, dialect.body(call))
+        raw, headers = await self._client.exchange(url, dialect.body(call))
         try:
-            judged = scores(orjson.loads(raw), len(call.documents))
+            answer = orjson.loads(raw)
+            judged = scores(answer, len(call.documents))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer holds no scores, it begins {start!r}") from error
         if not all(math.isfinite(score) for _, score in judged):
             raise self._endpoint.unusable("a score is not a finite number")
+        note_tokens(told_tokens(answer, headers))
         return judged
 
 

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import orjson
 
 from lightrag.errors import ModelError
-from lightrag.llm.contracts import ModelFacts, Role, SparseModel, Usage
+from lightrag.llm.contracts import ModelFacts, Role, SparseModel
 from lightrag.llm.endpoint import Endpoint, public_url
 from lightrag.llm.limiter import Limiter, Priority
 from lightrag.llm.meter import Timed, UsageMeter
 from lightrag.llm.openai_client import OpenAIClient
 from lightrag.llm.retry import Retrial, RetryPolicy
-from lightrag.llm.usage import estimate_tokens
+from lightrag.llm.usage import estimate_texts, note_tokens, noted_usage, told_tokens
 from lightrag.llm.vectors import batches
 from lightrag.llm.wrapper import Wrapper
 
@@ -80,6 +80,7 @@ class OpenAISparse:
             raise self._endpoint.unusable(f"the answer holds no sparse weights, it begins {start!r}") from error
         if len(given) != len(texts):
             raise self._endpoint.unusable(f"{len(given)} rows of weights came back for {len(texts)} texts")
+        note_tokens(told_tokens(data))
         return [self._read(row) for row in given]
 
     def _read(self, row: Any) -> Weights:
@@ -132,8 +133,8 @@ class SteadySparse(Wrapper[SparseModel]):
 
     async def _counted(self, texts: Sequence[str], purpose: Purpose) -> list[Weights]:
         row = self._meter.row(Role.EMBED, self.facts)
-        with Timed(row):
+        with Timed(row), noted_usage() as noted:
             found = await self._model.weights(texts, purpose=purpose)
         row.texts += len(texts)
-        self._meter.add(Role.EMBED, self.facts, Usage(sum(map(estimate_tokens, texts)), estimated=True))
+        self._meter.add(Role.EMBED, self.facts, noted.usage or estimate_texts(texts))
         return found

@@ -19,7 +19,7 @@ are documents to everything below it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from lightrag.llm.cache import CACHED_ROLES, AnswerStore, CachedChat
 from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
@@ -44,12 +44,19 @@ def chat_backend(
 
 
 def cached_chat(
-    model: ChatModel, *, meter: UsageMeter, store: AnswerStore, cached_roles: Collection[Role] = CACHED_ROLES
+    model: ChatModel,
+    *,
+    meter: UsageMeter,
+    store: AnswerStore,
+    cached_roles: Collection[Role] = CACHED_ROLES,
+    on_hit: Callable[[Role], None] | None = None,
 ) -> CachedChat:
-    """Return `model` cached in `store`. Closing it closes the model."""
+    """Return `model` cached in `store`; `on_hit` is told of calls that were not made. Closing it closes the model."""
 
     def count_hit(role: Role) -> None:
         meter.row(role, model.facts).cache_hits += 1
+        if on_hit is not None:
+            on_hit(role)
 
     return CachedChat(model, store, roles=cached_roles, on_hit=count_hit)
 
@@ -62,10 +69,11 @@ def chat_stack(
     store: AnswerStore,
     policy: RetryPolicy | None = None,
     cached_roles: Collection[Role] = CACHED_ROLES,
+    on_hit: Callable[[Role], None] | None = None,
 ) -> CachedChat:
     """Return `binding` limited, retried, cached in `store` and counted. Closing it closes the binding."""
     backend = chat_backend(binding, limiter=limiter, meter=meter, policy=policy or RetryPolicy())
-    return cached_chat(backend, meter=meter, store=store, cached_roles=cached_roles)
+    return cached_chat(backend, meter=meter, store=store, cached_roles=cached_roles, on_hit=on_hit)
 
 
 def embedding_backend(

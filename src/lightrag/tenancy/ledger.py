@@ -7,6 +7,7 @@ rows of its last second.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import logging
 from collections import deque
@@ -28,14 +29,14 @@ MOST_WAITING = 100_000
 _AT_ONCE = 500
 _DAY = 86_400_000_000
 
-OK, ERROR, ABORTED = "ok", "error", "aborted"
+OK, ERROR, ABORTED, CACHED = "ok", "error", "aborted", "cached"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UsageEntry:
-    """One call of a model."""
+    """One call of a model, what one caller pays of a call that serves several, or a call that a kept answer saved."""
 
     workspace_id: str
     provider: str
@@ -52,12 +53,19 @@ class UsageEntry:
     """Micro dollars; None where the price is not known."""
     milliseconds: int = 0
     outcome: str = OK
-    """ok | error | aborted"""
+    """ok | error | aborted | cached"""
     token_id: str | None = None
     request_id: str = ""
+    part_of: str | None = None
+    """The entry of the same call under which it is counted; only that one counts as a call."""
     at: int = dataclasses.field(default_factory=now_microseconds)
     """Microseconds since 1970."""
     id: str = dataclasses.field(default_factory=new_key)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it stands for a call that was made."""
+        return self.part_of is None and self.outcome != CACHED
 
     @property
     def tokens(self) -> int:
@@ -98,7 +106,8 @@ class Ledger:
         self._waiting.append(entry)
         self._wake.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="usage-ledger")
+            # In a context of its own: it is nobody's call, of no workspace.
+            self._task = asyncio.create_task(self._run(), name="usage-ledger", context=contextvars.Context())
 
     async def flush(self) -> None:
         """Write everything that waits. Raises `StorageError`; what was not written goes on waiting."""
@@ -154,7 +163,16 @@ class Ledger:
 
 
 _DAY_KEY = ("workspace_id", "day", "token_id", "provider", "model", "type")
-_SUMMED = ("calls", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "unpriced_tokens")
+_SUMMED = (
+    "calls",
+    "errors",
+    "cached_answers",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "cost",
+    "unpriced_tokens",
+)
 
 
 async def _existing(session: AsyncSession, ids: Iterable[str]) -> set[str]:
@@ -186,8 +204,9 @@ def _sums(entries: Sequence[UsageEntry]) -> list[dict[str, Any]]:
             str(entry.type),
         )
         row = rows.setdefault(key, {**dict(zip(_DAY_KEY, key, strict=True)), **dict.fromkeys(_SUMMED, 0)})
-        row["calls"] += 1
-        row["errors"] += entry.outcome == ERROR
+        row["calls"] += entry.is_call
+        row["errors"] += entry.is_call and entry.outcome == ERROR
+        row["cached_answers"] += entry.outcome == CACHED
         for name in ("prompt_tokens", "cached_tokens", "completion_tokens"):
             row[name] += getattr(entry, name)
         row["cost"] += entry.cost or 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision below migrations/versions; a test compares them."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

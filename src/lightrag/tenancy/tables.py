@@ -204,7 +204,7 @@ class DefaultModelRow(Base):
 
 
 class UsageRow(Base):
-    """One call of a model. Rows are only ever added."""
+    """One call of a model, a part of one, or one that a kept answer saved. Rows are only ever added."""
 
     __tablename__ = "usage_entry"
     __table_args__ = (
@@ -230,8 +230,10 @@ class UsageRow(Base):
     """Micro dollars; None where the price is not known."""
     milliseconds: Mapped[int] = mapped_column(BigInteger, default=0)
     outcome: Mapped[str] = mapped_column(String(16))
-    """ok | error | aborted"""
+    """ok | error | aborted | cached"""
     request_id: Mapped[str] = mapped_column(String(64), default="")
+    part_of: Mapped[str | None] = mapped_column(KEY)
+    """The row under which the call is counted, of what another token pays of it."""
 
 
 class UsageDayRow(Base):
@@ -248,6 +250,8 @@ class UsageDayRow(Base):
     type: Mapped[str] = mapped_column(String(16), primary_key=True)
     calls: Mapped[int] = mapped_column(BigInteger, default=0)
     errors: Mapped[int] = mapped_column(BigInteger, default=0)
+    cached_answers: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """Calls that were not made because the answer was kept; not among `calls`."""
     prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     cached_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)

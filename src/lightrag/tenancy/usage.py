@@ -41,6 +41,8 @@ class UsageSum:
     """Id of the token; empty for work that was done for nobody in particular."""
     calls: int = 0
     errors: int = 0
+    cached_answers: int = 0
+    """Calls that were not made because the answer was kept."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -127,7 +129,15 @@ def as_csv(sums: Iterable[UsageSum], by: Sequence[Part]) -> str:
     """Return sums as a table with a heading; money in US dollars."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    numbers = ("calls", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "unpriced_tokens")
+    numbers = (
+        "calls",
+        "errors",
+        "cached_answers",
+        "prompt_tokens",
+        "cached_tokens",
+        "completion_tokens",
+        "unpriced_tokens",
+    )
     writer.writerow([*by, *numbers, "cost_usd"])
     for row in sums:
         # A name that begins like a formula is not to be one in the spreadsheet that opens this.
@@ -151,6 +161,7 @@ def _totals() -> list[Any]:
         for column in (
             UsageDayRow.calls,
             UsageDayRow.errors,
+            UsageDayRow.cached_answers,
             UsageDayRow.prompt_tokens,
             UsageDayRow.cached_tokens,
             UsageDayRow.completion_tokens,
@@ -169,4 +180,13 @@ def _sum(by: Sequence[Part], row: Sequence[Any]) -> UsageSum:
     return UsageSum(**named)
 
 
-_NUMBERS = ("calls", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "unpriced_tokens")
+_NUMBERS = (
+    "calls",
+    "errors",
+    "cached_answers",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "cost",
+    "unpriced_tokens",
+)

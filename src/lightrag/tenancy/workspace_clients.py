@@ -24,7 +24,7 @@ from lightrag.llm.stack import cached_chat
 from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType
 from lightrag.tenancy.ledger_models import Account
 from lightrag.tenancy.workspace_models import Plan
-from lightrag.tenancy.workspace_routes import Openers, RouteMaker, StackOptions, route_names
+from lightrag.tenancy.workspace_routes import Openers, RouteMaker, StackOptions, paid_model, route_names
 
 _ANSWERING = (Role.KEYWORDS, Role.ANSWER)
 """What questions name chat models for."""
@@ -61,6 +61,7 @@ class WorkspaceClients:
         options: StackOptions,
     ) -> None:
         self.plan = plan
+        self._account = account
         self._store = store
         self._meter = meter
         self._options = options
@@ -177,7 +178,7 @@ class WorkspaceClients:
 
     def _open_chats(self, candidates: tuple[Candidate, ...]) -> _Chats:
         routed = RoutedChat(self._routes.chat(candidates))
-        chain = _Chats(candidates, routed, self._cached(routed), [])
+        chain = _Chats(candidates, routed, self._cached(routed, candidates[0]), [])
         self._chats.append(chain)
         return chain
 
@@ -188,11 +189,17 @@ class WorkspaceClients:
             chain.roles.extend(_ANSWERING)
         if chain.candidates == candidates:
             return chain.model
-        return self._cached(chain.routed.only(route_names(candidates, chain.candidates)))
+        return self._cached(chain.routed.only(route_names(candidates, chain.candidates)), candidates[0])
 
-    def _cached(self, routed: RoutedChat) -> CachedChat:
-        roles = frozenset(self._options.cached_roles)
-        return cached_chat(routed, meter=self._meter, store=self._store, cached_roles=roles)
+    def _cached(self, routed: RoutedChat, first: Candidate) -> CachedChat:
+        paid = paid_model(first)
+        return cached_chat(
+            routed,
+            meter=self._meter,
+            store=self._store,
+            cached_roles=frozenset(self._options.cached_roles),
+            on_hit=lambda role: self._account.note_kept(paid, role),
+        )
 
     def _open_rerankers(self, candidates: tuple[Candidate, ...]) -> _Rerankers:
         chain = _Rerankers(candidates, RoutedRerank(self._routes.rerank(candidates)))

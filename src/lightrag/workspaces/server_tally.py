@@ -15,6 +15,7 @@ from lightrag.llm.contracts import (
     ModelFacts,
     RerankHit,
     RerankModel,
+    Role,
 )
 from lightrag.llm.wrapper import Wrapper
 from lightrag.tenancy.contracts import ModelType
@@ -28,6 +29,16 @@ class ServerTally:
 
     def __init__(self, account: Callable[[], Account | None]) -> None:
         self._account = account
+
+    def on_hit(self, facts: ModelFacts) -> Callable[[Role], None]:
+        """Return what enters a call of a chat model that a kept answer saved."""
+
+        def note(role: Role) -> None:
+            account = self._account()
+            if account is not None:
+                account.note_kept(_paid(facts, ModelType.CHAT), role)
+
+        return note
 
     def chat(self, model: ChatModel) -> ChatModel:
         """Return the model on the workspace's account."""

@@ -217,6 +217,7 @@ async def put_token_limits(
 
 
 _SHOWN = (
+    "id",
     "at",
     "token_id",
     "provider",
@@ -230,10 +231,12 @@ _SHOWN = (
     "milliseconds",
     "outcome",
     "request_id",
+    "part_of",
 )
 _NUMBERS = (
     "calls",
     "errors",
+    "cached_answers",
     "prompt_tokens",
     "cached_tokens",
     "completion_tokens",
