@@ -64,6 +64,10 @@ class QueryParam:
     """As `max_entity_tokens`, where that was not set."""
     filter: DocumentFilter | None = None
     """Restricts the query to documents by id, path or tag; not in LightRAG."""
+    model: str | None = None
+    """Name of the configured chat model that answers, in place of the one that is set for it; not in LightRAG."""
+    rerank_model: str | None = None
+    """Name of the configured reranking model; not in LightRAG."""
 
 
 class DocStatus(str, Enum):  # noqa: UP042 - scripts compare str() of it with "DocStatus.PROCESSED"

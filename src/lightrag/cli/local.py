@@ -104,6 +104,8 @@ class LocalTarget:
             max_total_tokens=defaults.max_total_tokens,
             user_prompt=question.user_prompt,
             filter=question.filter,
+            model=question.model,
+            rerank_model=question.rerank_model,
         )
 
     async def edits(self, limit: int) -> list[JsonObject]:

@@ -71,6 +71,16 @@ TopK = Annotated[
 ChunkTopK = Annotated[
     int | None, typer.Option("--chunk-top-k", min=1, max=1000, help="Passages to find.", show_default=False)
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Chat model to answer with, as name@provider, or by its name alone.", show_default=False
+    ),
+]
+RerankModel = Annotated[
+    str | None,
+    typer.Option("--rerank-model", help="Model to reorder passages with, named likewise.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -112,6 +122,8 @@ def ask(
     ] = None,
     top_k: TopK = None,
     chunk_top_k: ChunkTopK = None,
+    model: Model = None,
+    rerank_model: RerankModel = None,
     as_json: AsJson = False,
     url: Url = None,
     api_key: ApiKey = None,
@@ -125,7 +137,9 @@ def ask(
     from lightrag.cli.questions import ask as work
     from lightrag.cli.targets import Question
 
-    asked = Question(question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k, prompt)
+    asked = Question(
+        question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k, prompt, model, rerank_model
+    )
     where = Where(url, api_key, working_dir, workspace=workspace)
     raise typer.Exit(run(work(where, asked, streams=stream, as_json=as_json)))
 
@@ -143,6 +157,13 @@ def search(
     filter_tag: FilterTag = None,
     top_k: TopK = None,
     chunk_top_k: ChunkTopK = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", help="Chat model to name the keywords, as name@provider, or by its name.", show_default=False
+        ),
+    ] = None,
+    rerank_model: RerankModel = None,
     as_json: AsJson = False,
     url: Url = None,
     api_key: ApiKey = None,
@@ -156,7 +177,8 @@ def search(
     from lightrag.cli.questions import search as work
     from lightrag.cli.targets import Question
 
-    asked = Question(question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k)
+    found = _filter(doc, path, filter_tag)
+    asked = Question(question, _mode(mode), found, top_k, chunk_top_k, model=model, rerank_model=rerank_model)
     where = Where(url, api_key, working_dir, workspace=workspace)
     raise typer.Exit(run(work(where, asked, explains=explain, as_json=as_json)))
 

@@ -125,7 +125,8 @@ def _body(question: Question) -> dict[str, Any]:
             "file_paths": list(wanted.file_paths),
             "tags": dict(wanted.tags),
         }
-    given = {"top_k": question.top_k, "chunk_top_k": question.chunk_top_k, "user_prompt": question.user_prompt}
+    names = ("top_k", "chunk_top_k", "user_prompt", "model", "rerank_model")
+    given = {name: getattr(question, name) for name in names}
     return body | {name: value for name, value in given.items() if value is not None}
 
 

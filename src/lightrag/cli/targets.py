@@ -62,6 +62,8 @@ class Question:
     top_k: int | None = None
     chunk_top_k: int | None = None
     user_prompt: str | None = None
+    model: str | None = None
+    rerank_model: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

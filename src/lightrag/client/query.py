@@ -37,6 +37,13 @@ class QueryOptions(TypedDict, total=False):
     include_chunk_content: bool
     filter: Mapping[str, Any]
     """`doc_ids`, `file_paths` (patterns too) and `tags`; all that are given must hold."""
+    model: str
+    """The chat model that names the keywords and writes the answer: `name@provider`, or a name that only one has.
+
+    Raises `NotFound` for one that the workspace cannot use, with those that it can.
+    """
+    rerank_model: str
+    """The model that reorders the passages, named likewise."""
 
 
 class QueryCalls(Part):

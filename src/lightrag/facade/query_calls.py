@@ -12,7 +12,7 @@ from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.errors import InvalidInput
 from lightrag.facade.instance import Instance, Opened
 from lightrag.facade.rows import query_data
-from lightrag.llm.contracts import ChatModel, Role
+from lightrag.llm.contracts import ChatModel
 from lightrag.query_validation import validate_query_not_empty, validate_rag_query
 from lightrag.retrieval.answer import NO_CONTEXT_ANSWER, NO_WISHES, AnswerWriter, Instructions, history
 from lightrag.retrieval.context import context_text
@@ -113,7 +113,7 @@ class QueryCalls(Instance):
         wanted = await self._wanted(opened, query, param)
         if system_prompt is None and param.model_func is None:
             return await opened.engine.query(query, wanted)
-        model: ChatModel | None = opened.models.chat.get(Role.ANSWER)
+        model: ChatModel | None = (await opened.models.for_question(wanted)).answer
         if param.model_func is not None:
             model = self._own_model(param.model_func)
         quote = ExtractiveAnswerer(opened.models.embedding).quote
@@ -138,6 +138,8 @@ class QueryCalls(Instance):
 
 def engine_param(param: QueryParam, prefix: str = "") -> EngineParam:
     """Return the engine's parameters. `prefix` goes before the user's prompt, word for word."""
+    if param.model is not None and param.model_func is not None:
+        raise InvalidInput("model and model_func are both given; leave one of them out")
     wishes = param.user_prompt
     if prefix and not param.disable_user_prompt_prefix:
         wishes = prefix + (wishes or "")
@@ -161,6 +163,8 @@ def engine_param(param: QueryParam, prefix: str = "") -> EngineParam:
         enable_rerank=param.enable_rerank,
         include_references=param.include_references,
         filter=found,
+        model=param.model,
+        rerank_model=param.rerank_model,
     )
 
 

@@ -349,3 +349,5 @@ def _check(question: str, param: QueryParam) -> None:
         raise InvalidInput("the question is empty")
     if param.mode not in MODES:
         raise InvalidInput(f"there is no query mode {param.mode!r}; use one of {', '.join(MODES)}")
+    if param.rerank_model is not None and not param.enable_rerank:
+        raise InvalidInput("rerank_model names a model, but enable_rerank is false; leave one of them out")

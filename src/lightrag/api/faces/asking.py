@@ -14,7 +14,7 @@ from lightrag.api.faces.errors import FaceError
 from lightrag.api.faces.housekeeping import offline_answer
 from lightrag.api.faces.model_names import ModelName
 from lightrag.api.streaming import started, until_disconnect
-from lightrag.errors import ConfigurationError, ContextTooLong, InvalidInput
+from lightrag.errors import AmbiguousModel, ConfigurationError, ContextTooLong, InvalidInput, UnknownModel
 from lightrag.llm.contracts import Role
 from lightrag.settings import Settings
 from lightrag.types import QueryResult, Retrieved
@@ -39,7 +39,7 @@ async def ask(request: Request, turn: Turn, engine: Engine, settings: Settings) 
     A front end's own prompts get an answer of the right form even where no language model is configured. Raises
     `FaceError` for what the caller can mend, `ModelError` and `StorageError` otherwise.
     """
-    if turn.is_housekeeping and Role.ANSWER not in engine.describe().chat:
+    if turn.is_housekeeping and turn.param.model is None and Role.ANSWER not in engine.describe().chat:
         return QueryResult(Retrieved(), text=offline_answer(turn.question, turn.system))
     return await in_time(request, _ask(turn, engine), settings)
 
@@ -58,9 +58,20 @@ async def _ask(turn: Turn, engine: Engine) -> QueryResult:
         stream: AsyncIterator[str] = await started(result.stream, PATIENCE_SECONDS)
     except ContextTooLong as error:
         raise FaceError(400, str(error), param="messages", code="context_length_exceeded") from error
+    except UnknownModel as error:
+        raise FaceError(404, str(error), param=_named_field(turn), code="model_not_found") from error
+    except AmbiguousModel as error:
+        raise FaceError(400, str(error), param=_named_field(turn), code="model_ambiguous") from error
     except InvalidInput as error:
         raise FaceError(400, str(error), param="messages") from error
     except ConfigurationError as error:
         # No language model: the server works as it was set up, it is this request that asks for more.
         raise FaceError(400, str(error), param="model", code="model_not_available") from error
     return dataclasses.replace(result, stream=stream)
+
+
+def _named_field(turn: Turn) -> str | None:
+    """Return the field that named a model; None where both did, as the message says which of them it is about."""
+    if turn.param.model is not None and turn.param.rerank_model is not None:
+        return None
+    return "rerank_model" if turn.param.model is None else "answer_model"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from lightrag.api.faces.errors import FaceError
 from lightrag.api.faces.housekeeping import is_housekeeping
 from lightrag.api.faces.prefixes import parse_prefix
+from lightrag.api.schemas.common import NamedModels
 from lightrag.api.schemas.query import MAX_QUERY_CHARS
 from lightrag.settings import QuerySettings
 from lightrag.types import Generation, Mode, QueryParam
@@ -33,6 +34,16 @@ class Turn:
     system: str
     """Instructions of the conversation, those of the question's prefix left out."""
     is_housekeeping: bool = False
+
+    def asking(self, named: NamedModels) -> Turn:
+        """Return the turn with the models that a request names."""
+        param = dataclasses.replace(
+            self.param,
+            model=named.answer_model,
+            rerank_model=named.rerank_model,
+            enable_rerank=self.param.enable_rerank or named.rerank_model is not None,
+        )
+        return dataclasses.replace(self, param=param)
 
 
 def read_turn(

@@ -136,7 +136,7 @@ async def chat(request: Request, engines: EnginesDep, settings: SettingsDep, own
         system=body.system or "",
         mode=name.mode if name is not None else None,
         streamed=streamed,
-    )
+    ).asking(body)
     wire = _wire("chat", own, turn)
     return _answer(await ask(request, turn, engine, settings), wire, body.stops, streamed=turn.param.stream)
 
@@ -158,7 +158,7 @@ async def generate(request: Request, engines: EnginesDep, settings: SettingsDep,
         return Response(encode(done), media_type="application/json")
     turn = plain_turn(
         body.prompt, settings.query, body.generation, system=body.system or "", streamed=body.stream is True
-    )
+    ).asking(body)
     wire = _wire("generate", own, turn)
     return _answer(await ask(request, turn, engine, settings), wire, body.stops, streamed=turn.param.stream)
 

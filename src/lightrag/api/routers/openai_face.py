@@ -97,7 +97,7 @@ async def chat_completions(request: Request, engines: EnginesDep, settings: Sett
     body = await read_body(request, ChatCompletionRequest)
     name = _known(body.model, own)
     engine = await engine_named(engines, name)
-    turn = _turn(body, name, settings.query)
+    turn = _turn(body, name, settings.query).asking(body)
     result = await ask(request, turn, engine, settings)
     cutter = StopCutter(body.stops)
     wire = CompletionWire(body.model, turn, result, base_url=str(request.base_url), with_usage=body.wants_usage)

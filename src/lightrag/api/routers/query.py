@@ -26,7 +26,9 @@ from lightrag.settings import Settings
 from lightrag.storage.properties import entity_properties, relation_properties
 from lightrag.types import QueryResult, RankedChunk, Reference, Retrieved
 
-router = APIRouter(tags=["query"], dependencies=[documented_key], responses=errors(402, 403, 413, 429, 502, 503, 504))
+router = APIRouter(
+    tags=["query"], dependencies=[documented_key], responses=errors(402, 403, 404, 413, 429, 502, 503, 504)
+)
 
 T = TypeVar("T")
 NAIVE_COUNTS = frozenset({"total_chunks_found", "final_chunks_count"})

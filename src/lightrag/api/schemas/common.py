@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from lightrag.types import DocumentFilter, TagValue
@@ -28,6 +28,11 @@ def _storable(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_storable)]
 """A string that can be encoded."""
+
+ModelKey = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512), AfterValidator(_storable)
+]
+"""A model that a request names: `name@provider`, or a name that only one model has."""
 
 ShortText = Annotated[Text, Field(max_length=1024)]
 
@@ -64,6 +69,20 @@ class FilterBody(Body):
     def to_filter(self) -> DocumentFilter:
         """Return the engine's filter."""
         return DocumentFilter(tuple(self.doc_ids), tuple(self.file_paths), plain_tags(self.tags))
+
+
+class NamedModels(Body):
+    """The models that a chat is to be answered with, where `model` is the name of this server."""
+
+    answer_model: ModelKey | None = Field(
+        None,
+        description="The chat model that names the keywords and writes the answer, as `name@provider`, or by its name "
+        "where only one model of the workspace has it; `model` is this server's own name.",
+        examples=["gpt-4o-mini@OpenAI"],
+    )
+    rerank_model: ModelKey | None = Field(
+        None, description="The model that reorders the passages, named likewise.", examples=["rerank-v3.5@Cohere"]
+    )
 
 
 class ErrorBody(Body):

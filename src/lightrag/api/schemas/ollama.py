@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lightrag.api.schemas.common import Body, Text
+from lightrag.api.schemas.common import Body, NamedModels, Text
 from lightrag.types import Generation
 
 
@@ -23,7 +23,7 @@ class OllamaOptions(Body):
     """Texts before which the answer ends."""
 
 
-class _Answered(Body):
+class _Answered(NamedModels):
     model: Text | None = Field(None, description="`NAME[@WORKSPACE][:MODE]`; names of other models are ignored.")
     system: Text | None = Field(None, description="Instructions on how to answer.")
     options: OllamaOptions | None = None

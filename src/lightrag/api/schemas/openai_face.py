@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lightrag.api.schemas.common import Body, Text
+from lightrag.api.schemas.common import Body, NamedModels, Text
 from lightrag.types import Generation
 
 MAX_MESSAGES = 2048
@@ -58,7 +58,7 @@ class ResponseFormat(Body):
     type: Text = "text"
 
 
-class ChatCompletionRequest(Body):
+class ChatCompletionRequest(NamedModels):
     """A conversation to be continued."""
 
     model: Text

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from lightrag.api.schemas.common import Body, FilterBody, Text
+from lightrag.api.schemas.common import Body, FilterBody, ModelKey, Text
 from lightrag.settings import QuerySettings
 from lightrag.types import DocumentFilter, Mode, QueryParam, Reference
 
@@ -42,6 +42,7 @@ class QueryRequest(Body):
                     "only_need_context": True,
                     "filter": {"file_paths": ["reports/*.pdf"], "tags": {"year": 2025}},
                 },
+                {"query": "Who wrote the first program?", "model": "gpt-4o-mini@OpenAI"},
             ]
         }
     )
@@ -73,6 +74,18 @@ class QueryRequest(Body):
     include_chunk_content: bool | None = Field(False, description="Send the text of the cited chunks.")
     stream: bool | None = Field(None, description="Only for /query/stream: false sends the answer in one piece.")
     filter: FilterBody | None = Field(None, description="Restrict the question to some documents.")
+    model: ModelKey | None = Field(
+        None,
+        description="The chat model that names the keywords and writes the answer, as `name@provider`, or by its name "
+        "where only one model has it; one that the workspace cannot use is refused (404). Without it the workspace's "
+        "defaults decide.",
+        examples=["gpt-4o-mini@OpenAI", "gpt-4o-mini"],
+    )
+    rerank_model: ModelKey | None = Field(
+        None,
+        description="The model that reorders the passages, named likewise.",
+        examples=["rerank-v3.5@Cohere"],
+    )
 
     @field_validator("query")
     @classmethod
@@ -107,10 +120,17 @@ class QueryRequest(Body):
             ],
             history_turns=defaults.history_turns if self.history_turns is None else self.history_turns,
             user_prompt=self.user_prompt,
-            enable_rerank=defaults.rerank_by_default if self.enable_rerank is None else self.enable_rerank,
+            enable_rerank=self._reranks(defaults),
             include_references=self.wants_references,
             filter=self.filter.to_filter() if self.filter else DocumentFilter(),
+            model=self.model,
+            rerank_model=self.rerank_model,
         )
+
+    def _reranks(self, defaults: QuerySettings) -> bool:
+        if self.enable_rerank is not None:
+            return self.enable_rerank
+        return defaults.rerank_by_default or self.rerank_model is not None
 
     @property
     def wants_references(self) -> bool:
