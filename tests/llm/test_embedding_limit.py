@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from lightrag.errors import ContextTooLong
 from lightrag.llm.contracts import FloatArray, ModelFacts
+from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.embedding_limit import LimitedTexts
 from lightrag.testing.fake_models import hash_vectors
 from lightrag.text.tokens import load_tokenizer
@@ -23,6 +25,7 @@ class SmallModel:
 
     most: int
     seen: list[list[str]] = dataclasses.field(default_factory=list)
+    refusals: int = 0
 
     @property
     def facts(self) -> ModelFacts:
@@ -30,6 +33,7 @@ class SmallModel:
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         if any(len(text) > self.most for text in texts):
+            self.refusals += 1
             raise ContextTooLong("too long")
         self.seen.append(list(texts))
         return hash_vectors(texts, 8)
@@ -50,14 +54,40 @@ async def test_a_long_text_is_cut_at_a_token_and_a_short_one_goes_as_it_is() -> 
     assert short == "short"
 
 
-async def test_a_model_that_counts_more_tokens_gets_less_of_the_text_and_all_of_the_others() -> None:
-    model = SmallModel(120)
-    vectors = await LimitedTexts(model, 50, TOKENIZER).embed(["word " * 300, "short"], purpose="document")
-    (refused,), (other,) = model.seen
-    assert (vectors.shape, other) == ((2, 8), "short")
-    assert 60 < len(refused) <= 120
+async def test_a_text_longer_than_the_model_takes_is_embedded_as_the_mean_of_its_windows() -> None:
+    model = SmallModel(500)
+    embedding = BatchedEmbedding(model, 8)
+    long = "".join(f"word{number} " for number in range(200))
+    vectors = await embedding.embed(["short", long, "other"], purpose="document")
+    model.seen.clear()
+    np.testing.assert_allclose(vectors, await embedding.embed(["short", long, "other"], purpose="document"), atol=1e-6)
+    windows = [text for call in model.seen for text in call if text not in {"short", "other"}]
+    assert "".join(windows) == long
+    assert all(window.endswith(" ") and 250 < len(window) <= 500 for window in windows)
+    mean = np.average(hash_vectors(windows, 8), axis=0, weights=[len(window) for window in windows])
+    np.testing.assert_allclose(vectors[1], mean / np.linalg.norm(mean), atol=1e-6)
+    np.testing.assert_array_equal(vectors[[0, 2]], hash_vectors(["short", "other"], 8))
+
+
+async def test_what_the_model_takes_is_learned_once() -> None:
+    model = SmallModel(500)
+    embedding = BatchedEmbedding(model, 8)
+    texts = [f"{number} " * 600 for number in range(20)]
+    first = await embedding.embed(texts, purpose="document")
+    refusals = model.refusals
+    again = await embedding.embed(texts, purpose="document")
+    assert refusals > 0
+    assert model.refusals == refusals
+    np.testing.assert_allclose(first, again, atol=1e-6)
+
+
+async def test_windows_end_between_characters() -> None:
+    model = SmallModel(40)
+    text = "여러백엔드를사용할때는" * 20
+    await BatchedEmbedding(model).embed([text], purpose="query")
+    assert "".join(window for call in model.seen for window in call) == text
 
 
 async def test_a_text_that_is_refused_however_short_is_an_error() -> None:
     with pytest.raises(ContextTooLong):
-        await LimitedTexts(SmallModel(1), 50, TOKENIZER).embed(["word " * 300], purpose="query")
+        await BatchedEmbedding(SmallModel(1)).embed(["word " * 300], purpose="query")

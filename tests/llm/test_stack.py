@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from lightrag.errors import ContextTooLong, ModelRefused, ModelUnreachable
+from lightrag.errors import ModelRefused, ModelUnreachable
 from lightrag.llm.contracts import Role
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.limiter import Limiter
@@ -98,14 +98,15 @@ async def test_no_texts_give_no_vectors_and_make_no_call() -> None:
     assert not model.batches
 
 
-async def test_a_batch_that_is_too_long_is_split_and_only_the_long_text_is_refused() -> None:
+async def test_a_batch_that_is_too_long_is_split_and_only_the_long_text_is_cut_into_windows() -> None:
     async with ModelServer(context_tokens=100) as server:
         model = BatchedEmbedding(OpenAIEmbedding("m", server.openai_url), 8)
         server.script(Reaction.status_code(400, message="max 300000 tokens per request"))
         texts = [f"text {number}" for number in range(8)]
         np.testing.assert_allclose(await model.embed(texts, purpose="document"), hash_vectors(texts, 64), atol=1e-6)
-        with pytest.raises(ContextTooLong):
-            await model.embed([*texts[:7], "word " * 1000], purpose="document")
+        vectors = await model.embed([*texts[:7], "word " * 1000], purpose="document")
+        np.testing.assert_allclose(vectors[:7], hash_vectors(texts[:7], 64), atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(vectors[7]), 1, atol=1e-6)
         await model.aclose()
 
 

@@ -1,24 +1,32 @@
-"""Split any number of texts into calls of the size that a server takes, and make the calls side by side."""
+"""Split any number of texts, of any length, into calls of the size that a server takes, made side by side."""
 
 from __future__ import annotations
 
 import asyncio
+import bisect
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from lightrag.errors import ContextTooLong
 from lightrag.llm.contracts import EmbeddingModel, FloatArray, ModelFacts
+from lightrag.llm.embedding_windows import Windows, measured
 from lightrag.llm.vectors import joined
 
 Purpose = Literal["document", "query"]
+_ROOMS = tuple(int(64 * 1.5**step) for step in range(30))
+"""Sizes of windows in bytes of UTF-8. They are fixed, so that what a model refuses first does not show in vectors."""
+
+_log = logging.getLogger("lightrag.llm")
 
 
 class BatchedEmbedding:
-    """An embedding model that takes any number of texts; the order is kept.
+    """An embedding model that takes any number of texts of any length; the order is kept.
 
     At most `max_batch` texts and about `max_characters` go into one call (servers limit the tokens of a call as well as
     its texts). At most `parallel` calls of one `embed` are under way at once; how many there are in all is the
-    limiter's to say. A call that is refused as too long is split in halves, down to the one text that is to blame.
+    limiter's to say. A call that is refused as too long is split in halves, down to the one text that is to blame;
+    this one is embedded as windows. How much the model takes is learned from what it refuses, and remembered.
     """
 
     def __init__(
@@ -33,6 +41,7 @@ class BatchedEmbedding:
         self._max_batch = max_batch or model.facts.max_batch or 32
         self._max_characters = max_characters
         self._parallel = parallel
+        self._room: int | None = None
 
     @property
     def facts(self) -> ModelFacts:
@@ -42,8 +51,13 @@ class BatchedEmbedding:
     async def embed(self, texts: Sequence[str], *, purpose: Purpose) -> FloatArray:
         """Return L2-normalised vectors, shape (len(texts), dimension).
 
-        Where one call fails the others are stopped, and its error is raised.
+        Where one call fails the others are stopped, and its error is raised; `ContextTooLong` where the model finds
+        even a few words too long.
         """
+        windows = Windows(texts, self._room)
+        return windows.merged(await self._embed_all(windows.pieces, purpose))
+
+    async def _embed_all(self, texts: Sequence[str], purpose: Purpose) -> FloatArray:
         parts = list(self._split(texts))
         if len(parts) == 1:
             return await self._embed(parts[0], purpose)
@@ -78,9 +92,23 @@ class BatchedEmbedding:
     async def _embed(self, texts: Sequence[str], purpose: Purpose) -> FloatArray:
         try:
             return await self._model.embed(texts, purpose=purpose)
-        except ContextTooLong:
+        except ContextTooLong as refusal:
             if len(texts) == 1:
-                raise
+                return await self._embed_long(texts[0], purpose, refusal)
         half = len(texts) // 2
         first = await self._embed(texts[:half], purpose)
         return joined([first, await self._embed(texts[half:], purpose)], self.facts.dimension)
+
+    async def _embed_long(self, text: str, purpose: Purpose, refusal: ContextTooLong) -> FloatArray:
+        smaller = _ROOMS[: bisect.bisect_left(_ROOMS, len(measured(text)))]
+        for room in reversed(smaller):
+            windows = Windows([text], room)
+            try:
+                vectors = joined([await self._model.embed([piece], purpose=purpose) for piece in windows.pieces], None)
+            except ContextTooLong:
+                continue
+            if self._room is None or room < self._room:
+                self._room = room
+                _log.info("%s refuses long texts; they are embedded in windows of %s bytes", self.facts.name, room)
+            return windows.merged(vectors)
+        raise refusal
