@@ -7,7 +7,7 @@ goes first, then its default for the type, then what the workspace has of the ty
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -106,12 +106,14 @@ def names(requested: str, ref: ModelRef, other_name: str | None = None) -> bool:
     return requested in known or requested in [f"{name}@{ref.provider}" for name in known]
 
 
-def why_unusable(requested: str, type: ModelType, models: Iterable[ModelInfo]) -> str:
+def why_unusable(
+    requested: str, type: ModelType, models: Iterable[ModelInfo], other_name: Callable[[ModelRef], str | None]
+) -> str:
     """Return in a sentence why a workspace's model of a name cannot be used for a type; empty where it has none.
 
-    `models` are all that the workspace has, those that are switched off included.
+    `models` are all that the workspace has, those that are switched off included; `other_name` is as in `Offer`.
     """
-    found = [model for model in models if names(requested, model.ref)]
+    found = [model for model in models if names(requested, model.ref, other_name(model.ref))]
     fitting = [model for model in found if model.type is type]
     if not found:
         return ""

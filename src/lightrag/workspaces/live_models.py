@@ -138,7 +138,13 @@ class LiveModels:
         services = await self._door.existing()
         if services is None or self.account is None:
             return ""
-        return why_unusable(requested, type, await services.registry.models(self.account.workspace_id))
+        registry = services.registry
+
+        def bare(ref: ModelRef) -> str | None:
+            provider = registry.catalogue.get(ref.provider)
+            return provider.bare(ref.name) if provider is not None else None
+
+        return why_unusable(requested, type, await registry.models(self.account.workspace_id), bare)
 
     def uses_server_embedding(self) -> bool:
         """Tell whether vectors are of the server's own model and nobody pays for them."""
