@@ -52,6 +52,21 @@ def test_an_account_takes_its_password_from_the_standard_input(cli: CliRunner) -
     assert cli.invoke(app, ["user", "delete", "ann"]).exit_code == 1
 
 
+def test_a_new_key_is_made_and_put_in_use_by_one_command(cli: CliRunner) -> None:
+    assert cli.invoke(app, ["token", "create", "--admin"]).exit_code == 0
+    path = Path("rag_storage/control.key")
+    old = path.read_text().strip()
+    rotated = cli.invoke(app, ["keys", "rotate", "--new", "--renew"])
+    assert rotated.exit_code == 0, rotated.output
+    assert "control.key" in rotated.stdout
+    new, kept = path.read_text().split()
+    assert (kept, new != old) == (old, True)
+    assert new not in rotated.output
+    assert "keys.rotate" in cli.invoke(app, ["audit"]).stdout
+    refused = cli.invoke(app, ["keys", "rotate", "--new", "--dry-run"])
+    assert (refused.exit_code, path.read_text().split()) == (2, [new, kept])
+
+
 def test_keys_are_rotated_with_both_at_hand(cli: CliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = (cli.invoke(app, ["keys", "new"]).stdout.strip() for _ in range(2))
     assert old != new

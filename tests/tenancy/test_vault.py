@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from lightrag.errors import ConfigurationError
 from lightrag.tenancy.audit import Actor
 from lightrag.tenancy.database import ControlDatabase, new_key, now_seconds
 from lightrag.tenancy.directory import Directory
-from lightrag.tenancy.keyring import FILE_NAME, KeyRing, KeySource, load_keyring, new_key_text, parse_keys
-from lightrag.tenancy.tables import CredentialRow
-from lightrag.tenancy.vault import Place, SecretUnreadable, Vault
+from lightrag.tenancy.keyring import (
+    FILE_NAME,
+    KeyRing,
+    KeyRings,
+    KeySource,
+    add_key,
+    load_keyring,
+    new_key_text,
+    parse_keys,
+)
+from lightrag.tenancy.tables import CredentialRow, DataKeyRow
+from lightrag.tenancy.vault import Place, SecretUnreadable, Vault, is_key_of
 
 SECRET = "sk-canary-0123456789"
 
@@ -108,6 +119,79 @@ async def test_a_renewed_data_key_leaves_every_secret_readable_and_the_old_key_g
     for number, key in enumerate(keys):
         assert await opened(database, vault, workspace, key) == f"{SECRET}-{number}"
     assert (await vault.rewrap()).current == 1
+
+
+async def test_secrets_that_are_stored_while_keys_are_replaced_stay_readable(
+    database: ControlDatabase, workspace: str, tmp_path: Path
+) -> None:
+    path, source = tmp_path / "kek", KeySource(file=tmp_path / "kek")
+    path.write_text(new_key_text())
+    rings = [KeyRings(load_keyring(source, tmp_path), lambda: load_keyring(source, tmp_path)) for _ in range(2)]
+    # Two processes that read the keys at their start.
+    first, second = (Vault(database, ring) for ring in rings)
+    stored_keys: list[tuple[str, str]] = []
+
+    async def store(vault: Vault, number: int) -> None:
+        for turn in range(10):
+            secret = f"{SECRET}-{number}-{turn}"
+            key = await stored(database, vault, workspace, secret)
+            stored_keys.append((key, secret))
+            assert await read_back(vault, key) == secret
+
+    async def read_back(vault: Vault, key: str) -> str:
+        async with database.read() as session:
+            query = select(CredentialRow, DataKeyRow).outerjoin(DataKeyRow, is_key_of(CredentialRow))
+            row, data_key = (await session.execute(query.where(CredentialRow.id == key))).one()
+        return await vault.open_with(Place(workspace, key), row.secret, data_key)
+
+    async def rotate() -> None:
+        for _ in range(4):
+            add_key(source, tmp_path)
+            operator = Vault(database, load_keyring(source, tmp_path))
+            assert (await operator.rewrap()).unreadable == 0
+            assert (await operator.renew(workspace)).unreadable == 0
+            path.write_text(path.read_text().split()[0])
+
+    await asyncio.gather(rotate(), *(store(vault, number) for number, vault in enumerate((first, second) * 2)))
+    fresh = Vault(database, load_keyring(source, tmp_path))
+    assert (await fresh.rewrap(is_dry=True)).changed == 0
+    for key, secret in stored_keys:
+        assert await read_back(fresh, key) == secret
+
+
+async def test_a_process_that_is_behind_wraps_by_the_key_that_the_rotation_put_in_use(
+    database: ControlDatabase, workspace: str, tmp_path: Path
+) -> None:
+    path, source = tmp_path / "kek", KeySource(file=tmp_path / "kek")
+    path.write_text(new_key_text())
+    behind = Vault(database, KeyRings(load_keyring(source, tmp_path), lambda: load_keyring(source, tmp_path)))
+    add_key(source, tmp_path)
+    # There is nothing to wrap anew as yet.
+    await Vault(database, load_keyring(source, tmp_path)).rewrap()
+    key = await stored(database, behind, workspace)
+    path.write_text(path.read_text().split()[0])
+    assert await opened(database, Vault(database, load_keyring(source, tmp_path)), workspace, key) == SECRET
+
+
+async def test_keys_of_a_workspace_without_secrets_are_not_made_and_a_removed_one_is_passed_over(
+    database: ControlDatabase, vault: Vault, workspace: str
+) -> None:
+    for workspace_id in (workspace, new_key()):
+        assert (await vault.renew(workspace_id)).changed == 0
+    assert (await vault.rewrap()).current == 0
+
+
+def test_a_key_is_put_before_the_others_of_its_file_and_only_there(tmp_path: Path) -> None:
+    first = load_keyring(KeySource(), tmp_path)
+    path = add_key(KeySource(), tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    second = load_keyring(KeySource(), tmp_path)
+    assert second.current != first.current
+    assert first.current in second.ids
+    for source in (KeySource(text=new_key_text()), KeySource(command="cat kek")):
+        with pytest.raises(ConfigurationError, match="not kept in a file"):
+            add_key(source, tmp_path)
+    assert [item.name for item in tmp_path.iterdir()] == [FILE_NAME]
 
 
 async def test_a_lost_key_does_not_keep_new_secrets_from_being_stored(

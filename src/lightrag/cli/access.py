@@ -140,15 +140,46 @@ def new_key() -> int:
     return OK
 
 
-async def rotate_keys(where: Where, *, is_dry: bool, renews: bool) -> int:
-    """Wrap all data keys by the current key-encryption key; with `renews` replace the data keys, too."""
+async def rotate_keys(where: Where, *, is_dry: bool, renews: bool, adds_key: bool) -> int:
+    """Wrap all data keys by the first key-encryption key; with `renews` replace the data keys, too.
+
+    `adds_key` puts a fresh key first, where they are kept in a file.
+    """
+    if adds_key and is_dry:
+        raise InvalidInput("--new makes a key, which --dry-run must not do; run one of them")
+    if adds_key:
+        await _add_key(where)
     async with control_plane(where) as plane:
         report = await plane.vault.rewrap(is_dry=is_dry)
         _tell_rotation("data keys", report, is_dry)
-        if renews and not is_dry:
-            for workspace in await plane.directory.list():
-                _tell_rotation(f"secrets of '{workspace.name}'", await plane.vault.renew(workspace.id), is_dry)
-    return OK if not report.unreadable else 1
+        unreadable = report.unreadable
+        if not is_dry:
+            renewed = await _renew_all(plane) if renews else None
+            unreadable += renewed or 0
+            async with plane.database.begin() as session:
+                after = {"data_keys": report.changed, "renewed": renews, "unreadable": unreadable}
+                await plane.audit.add(session, actor(), "keys.rotate", report.key_id, after=after)
+    return OK if not unreadable else 1
+
+
+async def _add_key(where: Where) -> None:
+    from lightrag.tenancy.control_plane import key_source
+    from lightrag.tenancy.keyring import add_key
+
+    settings = where.settings()
+    path = await asyncio.to_thread(add_key, key_source(settings), settings.paths.working_dir)
+    typer.echo(f"a new key stands first in {path}; keep a copy of it elsewhere. The others go when this has succeeded")
+
+
+async def _renew_all(plane: ControlPlane) -> int:
+    """Replace all data keys; return how many secrets cannot be read."""
+    unreadable = 0
+    for workspace in await plane.directory.list():
+        report = await plane.vault.renew(workspace.id)
+        if report.changed or report.unreadable:
+            _tell_rotation(f"secrets of '{workspace.name}'", report, is_dry=False)
+        unreadable += report.unreadable
+    return unreadable
 
 
 async def show_audit(where: Where, workspace: str | None, limit: int, *, as_json: bool) -> int:

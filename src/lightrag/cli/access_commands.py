@@ -115,19 +115,24 @@ def keys_new() -> None:
 @keys_app.command("rotate")
 def keys_rotate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Make a new key first and put it before the others in their file.")
+    ] = False,
     renew: Annotated[
         bool, typer.Option("--renew", help="Replace the workspaces' own keys too, and encrypt everything anew.")
     ] = False,
     working_dir: WorkingDir = None,
 ) -> None:
-    """Bring all stored keys under the first key of LIGHTRAG_KEK.
+    """Bring all stored keys under the first of the configured keys.
 
-    Put the new key before the old one, restart the servers with both, run this, then drop the old one. Servers go on
-    working meanwhile. Exit status 1 where something cannot be read.
+    Put the new key before the old one, run this, then drop the old one. Servers go on working meanwhile and take up
+    the new key by themselves; only where it is in their environment (LIGHTRAG_KEK) they have to be restarted with both
+    keys before. May be cut short and repeated. Exit status 1 where something cannot be read.
     """
     from lightrag.cli.access import rotate_keys as work
 
-    raise typer.Exit(run(work(Where(working_dir=working_dir), is_dry=dry_run, renews=renew)))
+    where = Where(working_dir=working_dir)
+    raise typer.Exit(run(work(where, is_dry=dry_run, renews=renew, adds_key=new)))
 
 
 def audit(

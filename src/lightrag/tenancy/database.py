@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
+import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +21,11 @@ from lightrag.errors import ConfigurationError, InvalidInput, StorageError, Stor
 from lightrag.tenancy.names import CONTROL_FILE
 from lightrag.tenancy.schema_version import HEAD, upgrade
 
+WRITE_SECONDS = 30.0
+"""How long a unit of work waits for those of other processes, on SQLite."""
+_BUSY_MILLISECONDS = 10_000
+_PAUSE = (0.001, 0.006)
+"""Shortest and longest seconds before the write lock is tried again."""
 _MIGRATION_LOCK = 0x6C69676874
 _CHANGED = "changed"
 _DATA_EXCEPTION = "22"
@@ -70,6 +77,8 @@ class ControlDatabase:
     def __init__(self, url: str) -> None:
         self._url = url
         self._engine: AsyncEngine | None = None
+        self._turns = asyncio.Lock()
+        """Whose turn it is to write, on SQLite: units of work of one process go in the order in which they came."""
         self.changes = 0
         """How many units of work of this process have raised a workspace's version; see `note_change`."""
 
@@ -108,10 +117,7 @@ class ControlDatabase:
         On SQLite it holds the write lock from its start, so that what it reads is what it changes. Keep it short:
         no model call, no network inside. Raises `StorageUnavailable` where the database does not answer.
         """
-        async with _mapped_errors(), AsyncSession(self._opened(), expire_on_commit=False) as session:
-            if self.is_sqlite:
-                await session.execute(text("PRAGMA synchronous=FULL"))
-                await session.execute(text("BEGIN IMMEDIATE"))
+        async with self._writing("FULL") as session:
             try:
                 yield session
                 await session.commit()
@@ -126,11 +132,8 @@ class ControlDatabase:
 
         For what is written with every call and holds for minutes: such a commit does not wait for the disk.
         """
-        async with _mapped_errors(), AsyncSession(self._opened(), expire_on_commit=False) as session:
-            if self.is_sqlite:
-                await session.execute(text("PRAGMA synchronous=NORMAL"))
-                await session.execute(text("BEGIN IMMEDIATE"))
-            else:
+        async with self._writing("NORMAL") as session:
+            if not self.is_sqlite:
                 await session.execute(text("SET LOCAL synchronous_commit = off"))
             try:
                 yield session
@@ -138,6 +141,18 @@ class ControlDatabase:
             except BaseException:
                 await session.rollback()
                 raise
+
+    @contextlib.asynccontextmanager
+    async def _writing(self, synchronous: str) -> AsyncIterator[AsyncSession]:
+        """Open a session; on SQLite when its turn has come, with the write lock and that care for the disk."""
+        async with (
+            _mapped_errors(),
+            self._turns if self.is_sqlite else contextlib.nullcontext(),
+            AsyncSession(self._opened(), expire_on_commit=False) as session,
+        ):
+            if self.is_sqlite:
+                await _take_write_lock(session, synchronous)
+            yield session
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
@@ -182,9 +197,34 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Autocommit in the driver: SQLAlchemy's transactions are begun by our own statements.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+async def _take_write_lock(session: AsyncSession, synchronous: str) -> None:
+    """Begin a transaction that writes, as soon as no other process does.
+
+    SQLite itself would look again every tenth of a second, and so might find the lock taken for ever where a busy
+    server writes all the time: between two units of work there are some milliseconds.
+    """
+    connection = await (await session.connection()).get_raw_connection()
+    driver: Any = connection.driver_connection
+    until = time.monotonic() + WRITE_SECONDS
+    while True:
+        try:
+            # In one call of the driver's thread. What else waits for a lock, as after a crash, may wait long.
+            await driver.executescript(
+                f"PRAGMA synchronous={synchronous}; PRAGMA busy_timeout=1; BEGIN IMMEDIATE; "
+                f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}"
+            )
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                await driver.executescript(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+                raise StorageUnavailable(f"The control plane's database cannot be used: {error}") from error
+        await asyncio.sleep(random.uniform(*_PAUSE))
 
 
 async def _version(connection: AsyncConnection) -> str | None:

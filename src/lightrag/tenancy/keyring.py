@@ -41,6 +41,8 @@ FILE_NAME = "control.key"
 COMMAND_SECONDS = 30
 LOOK_AGAIN = 3.0
 """Seconds after which a key that was not found is looked for again."""
+_PAUSES = (0.0, 0.05, 0.2)
+"""Seconds before each of several looks at once: a file may be in the middle of being written."""
 _MOST_REMEMBERED = 1000
 
 _log = logging.getLogger(__name__)
@@ -102,20 +104,24 @@ class KeyRings:
         if key_id in self.present.ids or self._read is None:
             return self.present
         async with self._looking:
-            now = time.monotonic()
-            if key_id not in self.present.ids and now - self._looked.get(key_id, -LOOK_AGAIN) >= LOOK_AGAIN:
-                await self._look(self._read)
-                self._looked = {key_id: now} if len(self._looked) > _MOST_REMEMBERED else {**self._looked, key_id: now}
+            for pause in _PAUSES if time.monotonic() - self._looked.get(key_id, -LOOK_AGAIN) >= LOOK_AGAIN else ():
+                await asyncio.sleep(pause)
+                if key_id in self.present.ids or await self._look(key_id, self._read):
+                    return self.present
+                if len(self._looked) > _MOST_REMEMBERED:
+                    self._looked.clear()
+                self._looked[key_id] = time.monotonic()
         return self.present
 
-    async def _look(self, read: Callable[[], KeyRing]) -> None:
+    async def _look(self, key_id: str, read: Callable[[], KeyRing]) -> bool:
         try:
             found = await asyncio.to_thread(read)
         except ConfigurationError as error:
             _log.warning("the key-encryption keys cannot be read again, those at hand stay in use: %s", error)
-            return
-        # What a key was removed from too early may still hold something that it opens.
+            return False
+        # A key that was removed too early may still be needed.
         self.present = found.with_older(self.present)
+        return key_id in found.ids
 
 
 def seal(key: bytes, plain: bytes, context: bytes) -> bytes:

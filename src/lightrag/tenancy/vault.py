@@ -64,6 +64,8 @@ class RotationReport:
     current: int
     """What was up to date already."""
     unreadable: int
+    key_id: str = ""
+    """The key-encryption key that is in use."""
 
 
 class _Wrapped(enum.Enum):
@@ -135,7 +137,7 @@ class Vault:
                 found[_Wrapped.UNREADABLE] += 1
             else:
                 found[_Wrapped.CHANGED if is_dry else await self._rewrap_one(key_id)] += 1
-        return RotationReport(found[_Wrapped.CHANGED], found[_Wrapped.CURRENT], found[_Wrapped.UNREADABLE])
+        return RotationReport(found[_Wrapped.CHANGED], found[_Wrapped.CURRENT], found[_Wrapped.UNREADABLE], wanted)
 
     async def renew(self, workspace_id: str) -> RotationReport:
         """Make a new data key for a workspace and encrypt its secrets by it.

@@ -1,0 +1,59 @@
+"""The keys that guard providers' keys are replaced while tenants work, in other processes than theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from pathlib import Path
+
+from lightrag.tenancy.keyring import new_key_text
+from lightrag.testing.model_server import ModelServer
+
+from ..api.gunicorn_process import running
+from .key_load import Operator, Tenants
+
+ENVIRON = {"LLM_BINDING": "none", "EMBEDDING_BINDING": "embedded", "COSINE_THRESHOLD": "-1"}
+
+
+async def test_no_call_fails_while_all_keys_are_replaced_and_old_ones_are_not_needed_after_it(tmp_path: Path) -> None:
+    keys = tmp_path / "kek"
+    first = new_key_text()
+    keys.write_text(first + "\n")
+    environ = ENVIRON | {"LIGHTRAG_KEK_FILE": str(keys)}
+    operator, chance = Operator(tmp_path, keys, environ), random.Random(5)
+    async with ModelServer(dimension=16) as models:
+        async with running(tmp_path, environ, "--workers", "2") as server:
+            tenants = Tenants(server.url, models, 3)
+            await tenants.set_up()
+            before = _sealed(tmp_path)
+            ends = asyncio.Event()
+            work = asyncio.create_task(tenants.work(ends, askers=1))
+            await operator.rotate("--new", "--renew")
+            killed = [
+                await operator.rotate_and_be_killed(chance.uniform(0.5, 1.5), "--new", "--renew") for _ in range(2)
+            ]
+            await operator.rotate("--renew")
+            ends.set()
+            await work
+            assert tenants.tally.failures == []
+            assert min(tenants.tally.calls.values()) >= 3
+            assert any(killed)
+            for name in tenants.names:
+                await tenants.check_readable(name)
+            await tenants.close()
+        # A start with the last key alone, on what lies in the database.
+        assert first not in keys.read_text()
+        assert not set(before) & set(_sealed(tmp_path))
+        async with running(tmp_path, environ, "--workers", "2") as server:
+            again = Tenants(server.url, models, 3)
+            again.keys = tenants.keys
+            for name in again.names:
+                await again.check_readable(name)
+            await again.check_keys_arrive()
+            await again.close()
+
+
+def _sealed(folder: Path) -> list[str]:
+    with sqlite3.connect(folder / "rag_storage" / "control.sqlite3") as connection:
+        return [row[0] for row in connection.execute("SELECT secret FROM credential")]
