@@ -90,3 +90,13 @@ def test_many_passages_of_one_document_are_counted() -> None:
     (line,) = reference_lines([Cited("2", "long.txt", passages)])
     assert line.startswith("[2] long.txt (characters 0-9; characters 10-19;")
     assert line.endswith("and 4 more)")
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize("option", ["--model", "--rerank-model"])
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_a_model_that_is_not_configured_is_told(run: Run, command: str, option: str) -> None:
+    result = run(command, "What did Ada Lovelace write?", option, "gpt-4o")
+    assert result.exit_code == 1
+    assert "'gpt-4o' to ask" in result.stderr
+    assert not result.stdout

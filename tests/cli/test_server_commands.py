@@ -27,6 +27,14 @@ def test_a_folder_is_brought_to_a_server_and_asked_about(run: Run, notes: Path, 
     assert run("ingest", "notes", "--url", server_url, *KEY).stdout.startswith("1 changed, 1 unchanged")
 
 
+def test_a_question_to_a_server_names_its_model(run: Run, server_url: str) -> None:
+    result = run("ask", "Who wrote it?", "--model", "gpt-4o@OpenAI", "--url", server_url, *KEY)
+    assert result.exit_code == 1
+    assert "There is no chat model 'gpt-4o@OpenAI' to ask" in result.stderr
+    result = run("search", "Who wrote it?", "--rerank-model", "best", "--url", server_url, *KEY)
+    assert "There is no reranking model 'best' to ask" in result.stderr
+
+
 def test_the_key_is_taken_from_the_settings(run: Run, folder: Path, server_url: str) -> None:
     (folder / ".env").write_text("LIGHTRAG_API_KEY=secret\n")
     assert run("doctor", "--url", server_url).exit_code == 0

@@ -12,6 +12,8 @@ import pytest
 
 from lightrag import LightRAG, QueryParam
 from lightrag.base import DocStatus
+from lightrag.errors import InvalidInput, UnknownModel
+from lightrag.facade.functions import BINDING
 from lightrag.query_validation import EmptyQueryError, RAGQueryTooShortError
 from lightrag.types import DocumentFilter
 
@@ -170,6 +172,23 @@ async def test_a_query_may_bring_its_own_model_and_instructions(make_rag: Any, s
     assert said.startswith("Reply as a poem from:")
     assert TEXT in said
     assert said.endswith("{kept}")
+    await rag.finalize_storages()
+
+
+async def test_a_query_may_name_the_configured_model_and_no_other(make_rag: Any, script: Any) -> None:
+    rag = make_rag(llm_model_name="house")
+    await rag.ainsert("Alice leads Acme.")
+    for name in ("house", f"house@{BINDING}"):
+        assert await rag.aquery("Who leads Acme?", QueryParam(model=name)) == "Alice leads Acme."
+    asked = len(script.calls)
+    for wrong in ({"model": "other"}, {"rerank_model": "other"}):
+        with pytest.raises(UnknownModel, match="'other'"):
+            await rag.aquery("Who leads it?", QueryParam(**wrong))
+        with pytest.raises(UnknownModel, match="'other'"):
+            await rag.aquery("Who leads it?", QueryParam(**wrong), system_prompt="Answer. {context_data}")
+    with pytest.raises(InvalidInput, match="model and model_func"):
+        await rag.aquery("Who leads it?", QueryParam(model="house", model_func=script.llm))
+    assert len(script.calls) == asked
     await rag.finalize_storages()
 
 
