@@ -65,8 +65,8 @@ def _payer(text: str, payers: Mapping[str, Caller]) -> Caller | None:
     known = payers.get(text)
     if known is not None or not text:
         return known
-    # One that was cut to what the model takes.
-    return next((caller for whole, caller in payers.items() if whole.startswith(text)), None)
+    # A part of one that is longer than what the model takes.
+    return next((caller for whole, caller in payers.items() if text in whole), None)
 
 
 @contextlib.contextmanager
@@ -85,8 +85,8 @@ def current_operation() -> str:
 
 
 @contextlib.contextmanager
-def working_for(workspace: str) -> Iterator[None]:
-    """Work for a workspace inside the block, in tasks begun there as well."""
+def working_for(workspace: str | None) -> Iterator[None]:
+    """Work for a workspace inside the block, in tasks begun there as well; None for none in particular."""
     token = _WORKSPACE.set(workspace)
     try:
         yield

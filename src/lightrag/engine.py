@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from lightrag.callers import NOBODY, calling_as, current_caller, working_for
+from lightrag.callers import NOBODY, calling_as, current_caller, operating, working_for
 from lightrag.documents.folder import file_md5
 from lightrag.documents.formats import Format, format_of, known_formats
 from lightrag.documents.names import resolve_inside
@@ -616,7 +616,8 @@ class Engine:
 
     async def probe_models(self) -> list[ModelProbe]:
         """Ask every model for next to nothing; costs one call each. Failures are in the result."""
-        return await self._parts.probe()
+        with operating("probe"):
+            return await self._parts.probe()
 
     async def refresh_models(self) -> None:
         """Take up what was changed of the models, before something is told of them."""

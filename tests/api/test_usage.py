@@ -161,7 +161,7 @@ async def test_indexing_pauses_at_a_limit_and_goes_on_when_it_is_raised(real: Re
     async with real(COSINE_THRESHOLD="-1") as server:
         ada = Tenant(server, "tenant-a")
         await _openai(ada, upstream)
-        await ada.limit(tokens_per_day=0)
+        await ada.limit(tokens_per_day=0, force=True)
         await ada.index(ADA, "a.txt")
         async with asyncio.timeout(10):
             while (await ada.get("/documents/pipeline_status")).get("paused_until") is None:
@@ -282,7 +282,7 @@ async def test_an_estimate_tells_calls_tokens_and_cost_before_they_are_paid(real
         assert told["extraction"]["cost_usd"] == pytest.approx(cost, abs=1e-6)
         assert len(upstream.requests) == asked
         # What waits for a limit can be foreseen, too.
-        await ada.limit(tokens_per_day=0)
+        await ada.limit(tokens_per_day=0, force=True)
         await ada.index(ADA, "a.txt")
         async with asyncio.timeout(10):
             while (await ada.get("/documents/estimate"))["chunks"] != 1:

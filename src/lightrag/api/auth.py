@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from lightrag.api.auth_principal import (
     Principal,
     Refusal,
 )
+from lightrag.callers import calling_as, current_caller
 
 NEW_TOKEN = "X-New-Token"  # noqa: S105 - the name of a header
 OPEN_PATHS = (
@@ -77,7 +79,8 @@ class AccessGuard:
             if verdict.renew is not None and path not in NO_RENEWAL and not self._is_open(path):
                 token = verdict.renew()
                 send = send if token is None else _with_new_token(token, send)
-        await self._app(scope, receive, send)
+        with calling_as(dataclasses.replace(current_caller(), token_id=principal_of(scope).key or None)):
+            await self._app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:
         return path not in NEVER_OPEN and self._open_paths.opens(path)

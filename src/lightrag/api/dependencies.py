@@ -13,10 +13,9 @@ from starlette.types import Scope
 from lightrag.api.auth import principal_of
 from lightrag.api.auth_principal import Principal
 from lightrag.api.context import ServerContext
-from lightrag.api.middleware import request_id_of
 from lightrag.api.roles import may_create
 from lightrag.api.workspace_choice import check_entitled, chosen_workspace
-from lightrag.callers import Caller, calling_as, note_workspace
+from lightrag.callers import note_workspace
 from lightrag.errors import StorageUnavailable
 from lightrag.settings import Settings
 
@@ -86,10 +85,8 @@ class EngineSource:
 
 async def get_engines(request: Request) -> AsyncIterator[EngineSource]:
     """Yield what hands out engines for this request."""
-    caller = Caller(principal_of(request.scope).key or None, request_id_of(request.scope), waits=True)
     async with AsyncExitStack() as held:
-        with calling_as(caller):
-            yield EngineSource(await get_server(request), request.scope, held)
+        yield EngineSource(await get_server(request), request.scope, held)
 
 
 EnginesDep = Annotated[EngineSource, Depends(get_engines)]

@@ -125,8 +125,10 @@ class Desk:
         return await UsageReport(place.plane.database).used_tokens(place.workspace_id)
 
     async def tried(self, place: Place, candidates: Iterable[Candidate]) -> list[Outcome]:
-        """Try one model of each type, note that in the ledger, and return what came of it."""
-        from lightrag.tenancy.ledger import Ledger
+        """Try one model of each type and return what came of it; the ledger of a workspace that has one tells of it.
+
+        That of a workspace which only comes into being tells of it when the draft is saved.
+        """
         from lightrag.tenancy.probing import Prober, one_of_each_type
         from lightrag.tenancy.registry_opening import connections_of
 
@@ -134,13 +136,17 @@ class Desk:
         outcomes = await Prober(connections_of(self._server.settings, seconds), seconds).probe(
             one_of_each_type(candidates)
         )
-        if not place.workspace_id:
-            return outcomes
+        if place.workspace_id:
+            await self._enter(place, place.workspace_id, outcomes)
+        return outcomes
+
+    async def _enter(self, place: Place, workspace_id: str, outcomes: Iterable[Outcome]) -> None:
+        from lightrag.tenancy.ledger import Ledger
+
         ledger, caller = Ledger(place.plane.database), current_caller()
         for outcome in outcomes:
-            ledger.record(dataclasses.replace(outcome.usage(), token_id=caller.token_id, request_id=caller.request_id))
+            ledger.record(outcome.entry(workspace_id, caller))
         await ledger.close()
-        return outcomes
 
     async def save(self, place: Place, draft: Draft, outcomes: Sequence[Outcome]) -> None:
         """Store a draft with what its trials have shown."""
@@ -151,6 +157,7 @@ class Desk:
         if not place.workspace_id:
             entry = await place.plane.directory.ensure(self.workspace, self.actor)
             draft = dataclasses.replace(draft, workspace_id=entry.id)
+            await self._enter(place, entry.id, outcomes)
         await place.registry.save(self.actor, draft, verified=verified)
 
     def _may_create(self) -> bool:

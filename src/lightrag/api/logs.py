@@ -1,19 +1,27 @@
-"""Logging: one console line per event, an optional rotating file, and no secret in either."""
+"""Logging: one line per event on the console and in an optional rotating file, and no secret in either.
+
+Every line that is written while a request is served, or for a workspace, names both, whichever library writes it.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import orjson
 import structlog
 from pydantic import BaseModel, SecretStr
 
 from lightrag.api.log_files import SharedRotatingFile
+from lightrag.callers import current_caller, current_workspace
 from lightrag.llm.endpoint import without_keys
 from lightrag.settings import Settings
 
 MASK = "********"
+DEFAULT_WORKSPACE = "(default)"
+"""What lines call the workspace without a name; no other one can be called so."""
 _MIN_SECRET = 4
 """Shorter secrets are not masked: replacing them would garble every line."""
 
@@ -23,6 +31,7 @@ def configure_logging(settings: Settings) -> None:
     level = "DEBUG" if settings.server.verbose else settings.server.log_level
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        name_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -34,7 +43,9 @@ def configure_logging(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    secrets = [secret for secret in secrets_of(settings) if len(secret) >= _MIN_SECRET]
+    plain = [secret for secret in secrets_of(settings) if len(secret) >= _MIN_SECRET]
+    # As they stand in a line of JSON, too.
+    secrets = list(dict.fromkeys([*plain, *(orjson.dumps(secret).decode()[1:-1] for secret in plain)]))
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
@@ -43,7 +54,7 @@ def configure_logging(settings: Settings) -> None:
     for handler in _handlers(settings):
         is_terminal = isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
         colours = is_terminal and sys.stderr.isatty()
-        handler.setFormatter(_MaskingFormatter(shared, colours, secrets))
+        handler.setFormatter(_MaskingFormatter(shared, _renderer(settings, colours), secrets))
         root.addHandler(handler)
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
@@ -55,6 +66,26 @@ def configure_logging(settings: Settings) -> None:
     chatty = ("httpx", "httpcore", "httpx2", "httpcore2", "openai", "asyncio", "aiosqlite", "sqlalchemy", "alembic")
     for name in ("uvicorn", "uvicorn.error", *chatty):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def name_context(_logger: Any, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Add the workspace and the request (of work on a document: its track id) for which a line is written."""
+    workspace, request = current_workspace(), current_caller().request_id
+    if workspace is not None:
+        event.setdefault("workspace", workspace or DEFAULT_WORKSPACE)
+    if request:
+        event.setdefault("request_id", request)
+    return event
+
+
+def _renderer(settings: Settings, colours: bool) -> structlog.types.Processor:
+    if settings.server.log_format == "json":
+        return structlog.processors.JSONRenderer(serializer=_json, default=str)
+    return structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0)
+
+
+def _json(event: Any, default: Callable[[Any], Any]) -> str:
+    return orjson.dumps(event, default=default, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
 def secrets_of(settings: BaseModel) -> Iterator[str]:
@@ -83,12 +114,14 @@ def _handlers(settings: Settings) -> Iterator[logging.Handler]:
 class _MaskingFormatter(structlog.stdlib.ProcessorFormatter):
     """Renders a line and masks in it the configured secrets and what looks like one, tracebacks included."""
 
-    def __init__(self, shared: Sequence[structlog.types.Processor], colours: bool, secrets: Sequence[str]) -> None:
+    def __init__(
+        self, shared: Sequence[structlog.types.Processor], renderer: structlog.types.Processor, secrets: Sequence[str]
+    ) -> None:
         super().__init__(
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.dev.ConsoleRenderer(colors=colours, pad_event_to=0),
+                renderer,
             ],
         )
         self._secrets = secrets

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lightrag.api.errors import CLIENT_CLOSED
 from lightrag.api.metrics import Metrics
+from lightrag.callers import Caller, calling_as, working_for
 
 log = structlog.get_logger("lightrag.access")
 
@@ -75,7 +76,8 @@ class RequestRecorder:
             await send(message)
 
         begun = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        # In which workspace it works is noted when that is known, and its caller entitled to it.
+        with working_for(None), calling_as(Caller(request_id=request_id, waits=True)):
             try:
                 await self._app(scope, receive, send_with_id)
             finally:

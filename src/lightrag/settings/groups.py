@@ -73,6 +73,9 @@ class ServerSettings(Group):
     log_level: Annotated[LogLevel, Option(("LOG_LEVEL",), "--log-level"), BeforeValidator(_upper)] = Field(
         "INFO", description="least severe level that is logged"
     )
+    log_format: Annotated[Literal["text", "json"], Option(("LOG_FORMAT",), "--log-format")] = Field(
+        "text", description="form of log lines; json: one object a line"
+    )
     verbose: Annotated[bool, Option(("VERBOSE",), "--verbose", is_switch=True)] = Field(
         False, description="log at level DEBUG"
     )

@@ -30,6 +30,8 @@ _AT_ONCE = 500
 _DAY = 86_400_000_000
 
 OK, ERROR, ABORTED, CACHED = "ok", "error", "aborted", "cached"
+PROBE = "probe"
+"""The operation of calls that only try a model."""
 
 _log = logging.getLogger(__name__)
 

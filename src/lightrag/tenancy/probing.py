@@ -15,16 +15,18 @@ import time
 import wave
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any
 
+from lightrag.callers import Caller
 from lightrag.errors import LightRAGError, ModelUnreachable, UnusableAnswer
-from lightrag.llm.contracts import ChatRequest, Message, Role
+from lightrag.llm.contracts import ChatRequest, Message, Role, Usage
 from lightrag.llm.endpoint import without_keys
+from lightrag.llm.usage import estimate_rerank, estimate_texts, estimate_usage, noted_usage
 from lightrag.llm.vision import Picture
 from lightrag.tenancy.connections import Connections
 from lightrag.tenancy.contracts import Candidate, ModelType
-from lightrag.tenancy.ledger import ERROR, OK, UsageEntry, priced
+from lightrag.tenancy.ledger import ERROR, OK, PROBE, UsageEntry, priced
 
+NOTHING = Usage()
 GREETING = "Hello! How are you doing!"
 MOST_TOKENS = 256
 """For an answer: fewer would end some reasoning models before they say anything."""
@@ -41,21 +43,25 @@ class Outcome:
     milliseconds: int
     dimension: int | None = None
     """Length of the vectors of an embedding model."""
+    usage: Usage = NOTHING
 
-    def usage(self) -> UsageEntry:
-        """Return the call as the ledger notes it: next to nothing, and counted as such."""
-        candidate = self.candidate
+    def entry(self, workspace_id: str, caller: Caller) -> UsageEntry:
+        """Return the call as the ledger notes it."""
+        candidate, usage = self.candidate, self.usage
         entry = UsageEntry(
-            candidate.workspace_id,
+            workspace_id,
             candidate.ref.provider,
             candidate.ref.name,
             candidate.type,
-            "probe",
-            prompt_tokens=8 if self.is_ok else 0,
-            completion_tokens=1 if self.is_ok and candidate.type is ModelType.CHAT else 0,
-            is_estimated=True,
+            PROBE,
+            prompt_tokens=usage.prompt_tokens,
+            cached_tokens=min(usage.cached_tokens, usage.prompt_tokens),
+            completion_tokens=usage.completion_tokens,
+            is_estimated=usage.estimated,
             milliseconds=self.milliseconds,
             outcome=OK if self.is_ok else ERROR,
+            token_id=caller.token_id,
+            request_id=caller.request_id,
         )
         return priced(entry, candidate.price)
 
@@ -71,6 +77,14 @@ def one_of_each_type(candidates: Iterable[Candidate]) -> list[Candidate]:
     return list(chosen.values())
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """What a call showed that went well."""
+
+    usage: Usage = NOTHING
+    dimension: int | None = None
+
+
 class Prober:
     """Tries models through connections of its own. `seconds`: for each of them."""
 
@@ -84,11 +98,11 @@ class Prober:
 
     async def _one(self, candidate: Candidate) -> Outcome:
         started = time.perf_counter()
-        dimension: int | None = None
+        trial = Trial()
         message = ""
         try:
             async with asyncio.timeout(self._seconds):
-                dimension = await _TRIALS[candidate.type](self._connections, candidate)
+                trial = await _TRIALS[candidate.type](self._connections, candidate)
         except TimeoutError:
             message = f"no answer within {self._seconds:g} s"
         except ModelUnreachable as error:
@@ -96,7 +110,7 @@ class Prober:
         except LightRAGError as error:
             message = str(error)
         milliseconds = round(1000 * (time.perf_counter() - started))
-        return Outcome(candidate, not message, _told(message, candidate), milliseconds, dimension)
+        return Outcome(candidate, not message, _told(message, candidate), milliseconds, trial.dimension, trial.usage)
 
 
 def _told(message: str, candidate: Candidate) -> str:
@@ -107,62 +121,74 @@ def _told(message: str, candidate: Candidate) -> str:
     return without_keys(message)
 
 
-async def _chat(connections: Connections, candidate: Candidate) -> None:
+async def _chat(connections: Connections, candidate: Candidate) -> Trial:
     request = ChatRequest((Message("user", GREETING),), Role.ANSWER, max_tokens=MOST_TOKENS)
     model = connections.open_chat(candidate)
     try:
         async with contextlib.aclosing(model.stream(request)) as deltas:  # type: ignore[type-var]
             async for delta in deltas:
                 if delta.text or delta.thinking:
-                    return
+                    return Trial(delta.usage or estimate_usage(request, delta.thinking + delta.text))
         raise UnusableAnswer("No valid response received")
     finally:
         await model.aclose()
 
 
-async def _embedding(connections: Connections, candidate: Candidate) -> int:
-    model = connections.open_embedding(candidate)
+async def _embedding(connections: Connections, candidate: Candidate) -> Trial:
+    model, texts = connections.open_embedding(candidate), ["Test if the api key is available"]
     try:
-        vectors = await model.embed(["Test if the api key is available"], purpose="document")
-        return int(vectors.shape[1])
+        with noted_usage() as noted:
+            vectors = await model.embed(texts, purpose="document")
+        return Trial(noted.usage or estimate_texts(texts), int(vectors.shape[1]))
     finally:
         await model.aclose()
 
 
-async def _rerank(connections: Connections, candidate: Candidate) -> None:
-    model = connections.open_rerank(candidate)
+async def _rerank(connections: Connections, candidate: Candidate) -> Trial:
+    model, question, documents = connections.open_rerank(candidate), "What's the weather?", ["Is it sunny today?"]
     try:
-        if not await model.rerank("What's the weather?", ["Is it sunny today?"], 1):
-            raise UnusableAnswer("No valid response received")
+        with noted_usage() as noted:
+            if not await model.rerank(question, documents, 1):
+                raise UnusableAnswer("No valid response received")
+        return Trial(noted.usage or estimate_rerank(question, documents))
     finally:
         await model.aclose()
 
 
-async def _image2text(connections: Connections, candidate: Candidate) -> None:
-    model = connections.open_image2text(candidate)
+async def _image2text(connections: Connections, candidate: Candidate) -> Trial:
+    model, picture, question = (
+        connections.open_image2text(candidate),
+        Picture(_png(), "image/png"),
+        "Which colour is this?",
+    )
     try:
-        await model.describe(Picture(_png(), "image/png"), "Which colour is this?", max_tokens=MOST_TOKENS)
+        said = await model.describe(picture, question, max_tokens=MOST_TOKENS)
+        request = ChatRequest((Message("user", question),), Role.IMAGE2TEXT, picture=picture)
+        return Trial(said.usage or estimate_usage(request, said.text))
     finally:
         await model.aclose()
 
 
-async def _speech2text(connections: Connections, candidate: Candidate) -> None:
+async def _speech2text(connections: Connections, candidate: Candidate) -> Trial:
     model = connections.open_speech2text(candidate)
     try:
         await model.transcribe(_silence())
+        # Speech is paid for by its length.
+        return Trial()
     finally:
         await model.aclose()
 
 
-async def _tts(connections: Connections, candidate: Candidate) -> None:
-    model = connections.open_tts(candidate)
+async def _tts(connections: Connections, candidate: Candidate) -> Trial:
+    model, words = connections.open_tts(candidate), "Hello!"
     try:
-        await model.speak("Hello!", voice=str(candidate.extra.get("fish_audio_refid", "")))
+        await model.speak(words, voice=str(candidate.extra.get("fish_audio_refid", "")))
+        return Trial(estimate_texts([words]))
     finally:
         await model.aclose()
 
 
-_TRIALS: Mapping[ModelType, Callable[[Connections, Candidate], Awaitable[Any]]] = {
+_TRIALS: Mapping[ModelType, Callable[[Connections, Candidate], Awaitable[Trial]]] = {
     ModelType.CHAT: _chat,
     ModelType.EMBEDDING: _embedding,
     ModelType.RERANK: _rerank,

@@ -250,6 +250,8 @@ def _candidate(
 
     known = provider.find(model.name, model.type)
     upstream = value("upstream_name") or provider.bare(model.name)
+    own = Price(value("price_in"), value("price_cached"), value("price_out"))
+    told = known.price if known is not None and not has_ended(known) else Price()
     return Candidate(
         workspace_id=workspace_id,
         model_id=model.row_id or "",
@@ -263,5 +265,5 @@ def _candidate(
         extra=further(provider, credential.secrets, credential.extra),
         context_tokens=value("context_tokens"),
         dimension=value("dimension"),
-        price=known.price if known is not None and not has_ended(known) else Price(),
+        price=told if own == Price() else own,
     )
