@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import statistics
 import tempfile
 import time
@@ -50,6 +51,7 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
         before_chunks = await rag.chunks()
         await model.reset()
         walls, cpus, early = [], [], []
+        counted = [await model.stats()]
         async with procfs.watch_memory(server.pid, interval=0.2) as peak:
             for number in range(slices):
                 part = corpus.series(f"slice{number}", lengths)
@@ -60,6 +62,7 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
                 await rag.rest(limit_s=3600)
                 walls.append(time.perf_counter() - started)
                 cpus.append(procfs.cpu_seconds(server.pid) - before)
+                counted.append(await model.stats())
         chunks, stats = await rag.chunks() - before_chunks, await model.stats()
     return {
         "documents": per_slice * slices,
@@ -71,12 +74,25 @@ async def index(server: Running, model_url: str, corpus: Corpus, documents: int,
         "slice_cpu_s": cpus,
         "growth": cpus[-1] / cpus[0],
         "growth_until_processed": early[-1] / early[0],
+        **_growth_of_calls(counted),
         "prompt_chars_per_chunk": stats["prompt_chars"] / chunks,
         "chat_calls": stats["chat"],
         "embed_calls": stats["embed_calls"],
         "embed_texts": stats["embed_texts"],
         "peak_rss_mb": peak.mb,
     }
+
+
+def _growth_of_calls(counted: Sequence[Mapping[str, float]]) -> Result:
+    """Return what each slice asked of the model, and the last slice ÷ the first, from counters before and after."""
+    names = {"chat": "slice_chat_calls", "prompt_chars": "slice_prompt_chars", "embed_texts": "slice_embed_texts"}
+    figures: Result = {
+        name: [after.get(key, 0) - before.get(key, 0) for before, after in itertools.pairwise(counted)]
+        for key, name in names.items()
+    }
+    for name in names.values():
+        figures[name.replace("slice", "growth")] = figures[name][-1] / max(figures[name][0], 1)
+    return figures
 
 
 async def queries(servers: Mapping[str, Running], corpus: Corpus, count: int, label: str) -> dict[str, Result]:

@@ -93,6 +93,8 @@ def _growth_rows(ours: Result) -> Iterator[Row]:
         size = f"{large['documents']:,} documents"
         yield Row(f"{size}: CPU of last quarter ÷ first", large["growth"], bar=Bar(1.15))
         yield Row(f"{size}: the same until processed", large["growth_until_processed"])
+        yield Row(f"{size}: prompt characters of last quarter ÷ first", large["growth_prompt_chars"], bar=Bar(1.15))
+        yield Row(f"{size}: chat calls of last quarter ÷ first", large["growth_chat_calls"])
         yield Row(f"{size}: CPU-s per chunk", large["cpu_s_per_chunk"])
         yield Row(f"{size}: peak memory, MB", large["peak_rss_mb"])
 

@@ -38,7 +38,9 @@ def test_a_long_description_is_replaced_by_its_summary() -> None:
     assert need is not None
     provisional = fold_entity("Ada", evidence, RULES).description
     assert provisional.count("<SEP>") == RULES.max_fragments - 1
-    assert fold_entity("Ada", evidence, RULES, {need.key: "All about Ada."}).description == "All about Ada."
+    described = fold_entity("Ada", evidence, RULES, {need.key: "Ada, in short."}).description
+    assert described.split("<SEP>")[0] == "Ada, in short."
+    assert {*need.fragments, *described.split("<SEP>")[1:]} == {f"fact {n}" for n in range(9)}
 
 
 def test_keywords_are_united_and_weight_is_the_total() -> None:

@@ -42,16 +42,31 @@ async def tell(storage: Storage, *numbers: int) -> None:
 
 
 async def test_a_long_description_becomes_a_summary_and_its_vector_stale(storage: Storage) -> None:
-    await tell(storage, *range(6))
-    chat = FakeChat(lambda request: "Ada did six things.")
+    await tell(storage, *range(4))
+    chat = FakeChat(lambda request: "Ada did four things.")
     listed, stale, failure = await summarizer(storage, chat).run_round()
     assert (listed, failure) == (2, None)
     ada = (await storage.graph.get_entities(["Ada"]))["Ada"]
-    assert ada.description == "Ada did six things."
+    assert ada.description == "Ada did four things."
     assert {item.key.key for item in stale} == {"Ada", "Ada<SEP>Bob"}
     prompt = chat.requests[0].messages[-1].content
-    assert all(f"Ada did thing {number}." in prompt for number in range(6))
+    assert all(f"Ada did thing {number}." in prompt for number in range(4))
     assert (await storage.graph.get_entities(["Bob"]))["Bob"].description == "Bob is Bob."
+
+
+async def test_a_little_more_stands_behind_the_summary_and_much_more_is_summarised_with_the_rest(
+    storage: Storage,
+) -> None:
+    chat = FakeChat(lambda request: "A summary.")
+    await tell(storage, *range(4))
+    await summarizer(storage, chat).run_round()
+    await tell(storage, 4, 5)
+    assert (await summarizer(storage, chat).run_round())[0] == 0
+    ada = (await storage.graph.get_entities(["Ada"]))["Ada"]
+    assert ada.description == "A summary.<SEP>Ada did thing 4.<SEP>Ada did thing 5."
+    await tell(storage, *range(6, 12))
+    assert (await summarizer(storage, chat).run_round())[0] == 2
+    assert (await storage.graph.get_entities(["Ada"]))["Ada"].description == "A summary."
 
 
 async def test_the_same_fragments_are_not_summarised_twice(storage: Storage) -> None:
@@ -74,4 +89,4 @@ async def test_a_failing_model_leaves_the_work_listed(storage: Storage) -> None:
     assert await summarizer(storage, down).waiting() == 2
     listed, _, failure = await summarizer(storage, FakeChat(lambda request: "Well.")).run_round()
     assert (listed, failure) == (2, None)
-    assert (await storage.graph.get_entities(["Ada"]))["Ada"].description == "Well."
+    assert (await storage.graph.get_entities(["Ada"]))["Ada"].description.startswith("Well.<SEP>")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from lightrag.indexing.arrivals import Arrivals, grown_entities, grown_relations
 from lightrag.indexing.derivation import Derived, derive
 from lightrag.indexing.derivation import ExtractedChunk as ExtractedChunk
 from lightrag.indexing.edits import drop_traces, put_traces
@@ -113,8 +114,9 @@ async def add_extractions(tx: Storage, extracted: Sequence[ExtractedChunk], fold
 async def put_mentions(tx: Storage, extracted: Iterable[ExtractedChunk], fold: Folder) -> list[StaleText]:
     """Store what extractions become under the manual edits, and fold what they touch."""
     overlay = await fold.overlays.current(tx)
-    touched = await store_derived(tx, [derive(item, overlay) for item in extracted], overlay)
-    return await fold.refold(tx, touched)
+    derived = [derive(item, overlay) for item in extracted]
+    touched = await store_derived(tx, derived, overlay)
+    return await fold.refold_under(tx, touched, overlay, Arrivals.of(derived))
 
 
 async def store_derived(tx: Storage, derived: Sequence[Derived], overlay: Overlay) -> Touched:
@@ -173,14 +175,32 @@ class Folder:
         """
         return await self.refold_under(tx, touched, await self.overlays.current(tx))
 
-    async def refold_under(self, tx: Storage, touched: Touched, overlay: Overlay) -> list[StaleText]:
-        """Do as `refold`, under edits that are not committed yet."""
+    async def refold_under(
+        self, tx: Storage, touched: Touched, overlay: Overlay, arrivals: Arrivals | None = None
+    ) -> list[StaleText]:
+        """Do as `refold`, under edits that are not committed yet.
+
+        With `arrivals`, these are all that happened to the touched keys; what that cannot have changed but for its
+        totals is not folded again.
+        """
         names, pairs = sorted(touched.names), sorted(touched.pairs)
         if not names and not pairs:
             return []
-        entities, relations = await self._fold(tx, names, pairs, overlay)
-        stale = await self._write_entities(tx, names, entities)
-        return stale + await self._write_relations(tx, pairs, relations)
+        nodes, edges = await tx.graph.get_entities(names), await tx.graph.get_relations(pairs)
+        entities: dict[str, Entity] = {}
+        relations: dict[Pair, Relation] = {}
+        if arrivals is not None:
+            limit = self.rules.evidence_limit
+            entities = await grown_entities(tx, arrivals.nodes_beside(nodes, overlay.entities, limit), limit)
+            relations = await grown_relations(tx, arrivals.edges_beside(edges, overlay.relations, limit), limit)
+        folded_entities, folded_relations = await self._fold(
+            tx,
+            [name for name in names if name not in entities],
+            [pair for pair in pairs if pair not in relations],
+            overlay,
+        )
+        stale = await self._write_entities(tx, names, nodes, entities | folded_entities)
+        return stale + await self._write_relations(tx, pairs, edges, relations | folded_relations)
 
     async def folded_entities(self, storage: Storage, names: Sequence[str]) -> dict[str, Entity]:
         """Return what the nodes ought to be; changes nothing."""
@@ -196,7 +216,7 @@ class Folder:
 
     async def entity_drafts(self, storage: Storage, names: Sequence[str], overlay: Overlay) -> dict[str, Draft[Entity]]:
         """Return the nodes that there ought to be, with what ought to be summarised of them."""
-        evidence = await storage.graph.entity_evidence(names, self.rules.evidence_limit) if names else {}
+        evidence = await storage.graph.entity_evidence(names, self.rules.reach) if names else {}
         if not overlay.has_records:
             return {name: draft_entity(name, found, self.rules) for name, found in evidence.items()}
         drafts: dict[str, Draft[Entity]] = {}
@@ -214,7 +234,7 @@ class Folder:
         self, storage: Storage, pairs: Sequence[Pair], overlay: Overlay
     ) -> dict[Pair, Draft[Relation]]:
         """Return the edges that there ought to be, with what ought to be summarised of them."""
-        evidence = await storage.graph.relation_evidence(pairs, self.rules.evidence_limit) if pairs else {}
+        evidence = await storage.graph.relation_evidence(pairs, self.rules.reach) if pairs else {}
         if not overlay.has_records:
             return {pair: draft_relation(pair, found, self.rules) for pair, found in evidence.items()}
         drafts: dict[Pair, Draft[Relation]] = {}
@@ -253,9 +273,8 @@ class Folder:
         return {key: row["text"] for key, row in rows.items()}
 
     async def _write_entities(
-        self, tx: Storage, names: Sequence[str], entities: Mapping[str, Entity]
+        self, tx: Storage, names: Sequence[str], old: Mapping[str, Entity], entities: Mapping[str, Entity]
     ) -> list[StaleText]:
-        old = await tx.graph.get_entities(names)
         changed = [entity for name, entity in entities.items() if old.get(name) != entity]
         await tx.graph.put_entities(changed)
         stale = [
@@ -272,9 +291,8 @@ class Folder:
         return stale
 
     async def _write_relations(
-        self, tx: Storage, pairs: Sequence[Pair], relations: Mapping[Pair, Relation]
+        self, tx: Storage, pairs: Sequence[Pair], old: Mapping[Pair, Relation], relations: Mapping[Pair, Relation]
     ) -> list[StaleText]:
-        old = await tx.graph.get_relations(pairs)
         changed = [relation for pair, relation in relations.items() if old.get(pair) != relation]
         await tx.graph.put_relations(changed)
         stale = [

@@ -233,13 +233,16 @@ class GraphStore(Protocol):
     async def entity_evidence(
         self, names: Sequence[str], limit: int, *, doc_ids: Collection[str] | None = None
     ) -> dict[str, EntityEvidence]:
-        """Return evidence of each name that has any; with `doc_ids` only mentions by these documents count."""
+        """Return evidence of each name that has any; with `doc_ids` only mentions by these documents count.
+
+        With a `limit` of 0 the totals come alone.
+        """
         ...
 
     async def relation_evidence(
         self, pairs: Sequence[Pair], limit: int, *, doc_ids: Collection[str] | None = None
     ) -> dict[Pair, RelationEvidence]:
-        """Return evidence of each pair that has any; with `doc_ids` only mentions by these documents count."""
+        """As `entity_evidence`, of pairs."""
         ...
 
     async def mentioned_by(self, chunk_ids: Sequence[str]) -> Touched:

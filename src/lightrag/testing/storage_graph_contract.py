@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lightrag.errors import InvalidInput, StorageError
-from lightrag.storage.contracts import Storage, Touched
+from lightrag.storage.contracts import EntityEvidence, Storage, Touched
 from lightrag.types import (
     Entity,
     EntityMention,
@@ -68,6 +68,7 @@ class MentionContract:
             await graph.put_mentions([mention], [])
         assert (await graph.entity_evidence(["A"], 5))["A"] == before
         assert (await graph.entity_evidence(["A"], 40))["A"].mentions[:5] == before.mentions
+        assert (await graph.entity_evidence(["A"], 0))["A"] == EntityEvidence(40, ())
 
     async def test_putting_a_mention_again_replaces_it_and_counts_once(self, storage: Storage) -> None:
         graph = storage.graph
@@ -90,6 +91,7 @@ class MentionContract:
         assert found["A", "B"].weight == found["A", "C"].weight
         await graph.delete_mentions(["c2", "c3"])
         assert (await graph.relation_evidence([("A", "B")], 1))["A", "B"].weight == pytest.approx(6.133333)
+        assert (await graph.relation_evidence([("A", "B")], 0))["A", "B"].mentions == ()
 
     async def test_deleting_a_chunk_takes_its_mentions_and_says_whose(self, storage: Storage) -> None:
         graph = storage.graph
