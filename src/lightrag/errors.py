@@ -68,10 +68,6 @@ class ConfigurationError(LightRAGError):
     """A setting is missing, malformed, or contradicts another; names the setting and the mend."""
 
 
-class Cancelled(LightRAGError):
-    """The work was stopped because a user asked for it."""
-
-
 # What a workspace or token may use.
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightrag.errors import Cancelled, ConfigurationError, InvalidInput, StorageError
+from lightrag.errors import ConfigurationError, InvalidInput, LightRAGError, StorageError
 
 
 class StorageNotInitializedError(StorageError, RuntimeError):
@@ -21,7 +21,7 @@ class PipelineNotInitializedError(KeyError):
         )
 
 
-class PipelineCancelledException(Cancelled):
+class PipelineCancelledException(LightRAGError):
     """Work was stopped because a user asked for it."""
 
     def __init__(self, message: str = "User cancelled") -> None:

@@ -29,7 +29,6 @@ STATUS: Sequence[tuple[type[errors.LightRAGError], HTTPStatus]] = (
     (errors.NotFound, HTTPStatus.NOT_FOUND),
     (errors.Forbidden, HTTPStatus.FORBIDDEN),
     (errors.Conflict, HTTPStatus.CONFLICT),
-    (errors.Cancelled, HTTPStatus.CONFLICT),
     (errors.StorageMismatch, HTTPStatus.CONFLICT),
     (errors.RateLimited, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.BudgetExceeded, HTTPStatus.PAYMENT_REQUIRED),
