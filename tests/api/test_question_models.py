@@ -115,6 +115,9 @@ async def test_an_answer_is_kept_for_the_model_that_gave_it(tenant: Tenant, upst
     assert said == ["from one", "from two"] * 2
     assert await tenant.said() == "from one"
     assert len(upstream.bodies("/chat/completions")) == 2
+    removed = await tenant.send("/llm/delete_llm", {"llm_factory": "OpenAI", "llm_name": "two"})
+    assert removed.json()["retcode"] == 0
+    assert (await tenant.ask(model="two")).status_code == 404
 
 
 async def test_questions_at_the_same_time_do_not_mix_their_models(tenant: Tenant) -> None:
