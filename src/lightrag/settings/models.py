@@ -92,7 +92,7 @@ class EmbeddingOptions(Group):
         Annotated[int, Field(ge=16)] | None,
         Option(("EMBEDDING_TOKEN_LIMIT", "MAX_EMBED_TOKENS")),
         BeforeValidator(none_from_word),
-    ] = Field(None, description="tokens of a text beyond which it is cut for embedding; unset: it is embedded in windows")
+    ] = Field(None, description="tokens of a text beyond which it is cut for embedding; unset: read in windows")
     query_prefix: Annotated[str | None, Option(("EMBEDDING_QUERY_PREFIX",))] = Field(
         None, description="text put before questions, for models that want one; NO_PREFIX for none"
     )
