@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import procfs
 from harness.corpus import Corpus, Document, Question
-from harness.rest import ContextAnswer, ModelClient, RagClient
+from harness.rest import ContextAnswer, Interviewer, ModelClient, RagClient
 from harness.servers import Product, Running, model_server, rag_server
 
 MODES = ("naive", "local", "global", "hybrid", "mix")
@@ -23,6 +23,8 @@ DOCUMENT_TOKENS = 3000
 SLOTS = 4
 LATENCY_MS = 300
 CLIENTS = 16
+TURN = 10
+"""Questions that a server answers in a row before the next one has its turn."""
 BURSTS = 4
 MOST_EMPTY = 0.2
 UPLOAD_MB = 100
@@ -98,38 +100,35 @@ def _growth_of_calls(counted: Sequence[Mapping[str, float]]) -> Result:
 async def queries(servers: Mapping[str, Running], corpus: Corpus, count: int, label: str) -> dict[str, Result]:
     """Ask `count` context-only questions in every mode: one after the other, then from 16 clients at once.
 
-    Where there are several servers they take turns, question by question and burst by burst, so that other load on
+    Where there are several servers they take turns, some questions each and burst by burst, so that other load on
     the machine meets all of them alike. A server that waits costs nothing.
     """
     results: dict[str, Result] = {name: {} for name in servers}
     async with contextlib.AsyncExitStack() as stack:
         clients = {name: await stack.enter_async_context(RagClient(server.url)) for name, server in servers.items()}
         for mode in MODES:
-            for name, figures in (await _alone(servers, clients, corpus, mode, count, label)).items():
+            for name, figures in _alone(servers, corpus, mode, count, label).items():
                 results[name][mode] = figures
             for name, per_s in (await _together(clients, corpus, mode, count, label)).items():
                 results[name][mode]["per_s_16_clients"] = per_s
     return results
 
 
-async def _alone(
-    servers: Mapping[str, Running],
-    clients: Mapping[str, RagClient],
-    corpus: Corpus,
-    mode: str,
-    count: int,
-    label: str,
-) -> dict[str, Result]:
-    for rag in clients.values():
-        for question in corpus.questions(5, f"{label}-warm-{mode}"):
-            await rag.context(question, mode)
-    answers: dict[str, list[ContextAnswer]] = {name: [] for name in clients}
-    cpu = dict.fromkeys(clients, 0.0)
-    for question in corpus.questions(count, f"{label}-{mode}"):
-        for name, rag in clients.items():
-            before = procfs.cpu_seconds(servers[name].pid)
-            answers[name].append(await rag.context(question, mode))
-            cpu[name] += procfs.cpu_seconds(servers[name].pid) - before
+def _alone(servers: Mapping[str, Running], corpus: Corpus, mode: str, count: int, label: str) -> dict[str, Result]:
+    answers: dict[str, list[ContextAnswer]] = {name: [] for name in servers}
+    cpu = dict.fromkeys(servers, 0.0)
+    with contextlib.ExitStack() as stack:
+        asking = {name: stack.enter_context(Interviewer(server.url)) for name, server in servers.items()}
+        for interviewer in asking.values():
+            for question in corpus.questions(5, f"{label}-warm-{mode}"):
+                interviewer.context(question, mode)
+        questions = list(corpus.questions(count, f"{label}-{mode}"))
+        for start in range(0, count, TURN):
+            turn = questions[start : start + TURN]
+            for name, interviewer in asking.items():
+                before = procfs.cpu_seconds(servers[name].pid)
+                answers[name] += [interviewer.context(question, mode) for question in turn]
+                cpu[name] += procfs.cpu_seconds(servers[name].pid) - before
     results: dict[str, Result] = {}
     for name, given in answers.items():
         empty = sum(answer.is_empty for answer in given)
