@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lightrag.errors import Conflict, InvalidInput, NotFound
@@ -20,7 +20,7 @@ from lightrag.tenancy.contracts import Candidate, ModelRef, ModelType
 from lightrag.tenancy.control_plane import ControlPlane
 from lightrag.tenancy.database import new_key, now_seconds
 from lightrag.tenancy.directory import raise_version
-from lightrag.tenancy.limits import Subject, read_limits
+from lightrag.tenancy.limits import Limit, LimitKind, Subject
 from lightrag.tenancy.netguard import NetGuard
 from lightrag.tenancy.registry_defaults import chain_problem
 from lightrag.tenancy.registry_drafts import draft_key, draft_model
@@ -44,7 +44,7 @@ from lightrag.tenancy.registry_records import (
     Standing,
     type_of_slot,
 )
-from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, ModelRow, WorkspaceRow
+from lightrag.tenancy.tables import CredentialRow, DefaultModelRow, LimitRow, ModelRow, WorkspaceRow
 from lightrag.tenancy.vault import Place
 
 _log = logging.getLogger(__name__)
@@ -99,12 +99,22 @@ class ModelRegistry:
         What it has is left out where its version is `known`.
         """
         async with self._plane.database.read() as session:
-            query = select(WorkspaceRow.id, WorkspaceRow.version).where(WorkspaceRow.name == workspace)
-            row = (await session.execute(query)).one_or_none()
-            if row is None or row.version == known:
-                return None if row is None else Standing(row.id, row.version)
-            limits = await read_limits(session, Subject("workspace", row.id))
-            return Standing(row.id, row.version, self._holdings(await self._read(session, row.id)), limits)
+            of_workspace = and_(LimitRow.subject_kind == "workspace", LimitRow.subject_id == WorkspaceRow.id)
+            query = (
+                select(WorkspaceRow.id, WorkspaceRow.version, LimitRow.kind, LimitRow.amount)
+                .outerjoin(LimitRow, of_workspace)
+                .where(WorkspaceRow.name == workspace)
+                .order_by(LimitRow.kind)
+            )
+            rows = (await session.execute(query)).all()
+            if not rows:
+                return None
+            id, version = rows[0][:2]
+            if version == known:
+                return Standing(id, version)
+            subject = Subject("workspace", id)
+            limits = tuple(Limit(subject, LimitKind(row.kind), row.amount) for row in rows if row.kind is not None)
+            return Standing(id, version, self._holdings(await self._read(session, id)), limits)
 
     async def defaults(self, workspace_id: str) -> dict[str, tuple[ModelRef, ...]]:
         """Return the models of each slot that has some: the first choice, and what serves where it fails."""

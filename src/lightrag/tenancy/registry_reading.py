@@ -69,21 +69,17 @@ def _serves(slot: str, type: str) -> bool:
 
 async def read_stored(plane: ControlPlane, session: AsyncSession, catalogue: Catalogue, workspace_id: str) -> Stored:
     """Return what is stored of a workspace's models."""
-    credentials = (
+    rows = (
         await session.execute(
-            select(CredentialRow, DataKeyRow)
+            select(CredentialRow, DataKeyRow, ModelRow)
             .outerjoin(DataKeyRow, is_key_of(CredentialRow))
+            .outerjoin(ModelRow, ModelRow.credential_id == CredentialRow.id)
             .where(CredentialRow.workspace_id == workspace_id)
             .order_by(CredentialRow.provider, CredentialRow.created_at, CredentialRow.label)
         )
     ).all()
-    models = (
-        await session.scalars(
-            select(ModelRow)
-            .where(ModelRow.workspace_id == workspace_id)
-            .order_by(ModelRow.provider, ModelRow.name, ModelRow.type, ModelRow.order, ModelRow.created_at, ModelRow.id)
-        )
-    ).all()
+    credentials = dict.fromkeys((credential, data_key) for credential, data_key, _ in rows)
+    models = sorted((model for *_, model in rows if model is not None), key=_place)
     defaults = (
         await session.scalars(
             select(DefaultModelRow)
@@ -95,6 +91,10 @@ async def read_stored(plane: ControlPlane, session: AsyncSession, catalogue: Cat
     for row, data_key in credentials:
         secrets[row.id] = await _secrets(plane, catalogue.get(row.provider), row, data_key)
     return Stored({row.id: row for row, _ in credentials}, secrets, tuple(models), tuple(defaults))
+
+
+def _place(row: ModelRow) -> tuple[object, ...]:
+    return (row.provider, row.name, row.type, row.order, row.created_at, row.id)
 
 
 async def _secrets(
