@@ -22,6 +22,7 @@ from lightrag.indexing.chunking_custom import ChunkingFunction
 from lightrag.indexing.chunking_recursive import SEPARATORS
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
+from lightrag.indexing.estimate import FileReading
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
 from lightrag.indexing.graph_editor import GraphEditor
@@ -205,6 +206,7 @@ def _engine(
             wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
             asks_a_model=lambda: _asking(extractor),
             formats=sight.formats,
+            files=FileReading(tools.parse, tools.illustrator),
             re_embedding=_re_embedding(storage, models),
         )
     )

@@ -18,7 +18,7 @@ from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import retried_metadata
 from lightrag.indexing.custom_graph import read_custom_graph
 from lightrag.indexing.edits import Edit
-from lightrag.indexing.estimate import Estimator, Requests, WorkEstimate
+from lightrag.indexing.estimate import Estimator, FileReading, Requests, WorkEstimate
 from lightrag.indexing.full_text import read_text
 from lightrag.indexing.given import GivenDocument, accept_given, given_chunks
 from lightrag.indexing.graph_editor import Edited, GraphEditor
@@ -127,6 +127,8 @@ class EngineParts:
     """Returns what asks a model about chunks; None where the bundled parts read them."""
     formats: Callable[[], Awaitable[Mapping[str, Format]]] = known_formats
     """Returns the formats of files that can be indexed at this moment, by suffix."""
+    files: FileReading | None = None
+    """Reads files, to foresee what their indexing takes."""
     re_embedding: ReEmbedding | None = None
     """Changes the embedding model, where models can be changed while the engine runs."""
 
@@ -143,7 +145,7 @@ class Engine:
         self._pipeline = parts.pipeline
         self._scans: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._estimator = Estimator(parts.storage, parts.chunkers)
+        self._estimator = Estimator(parts.storage, parts.chunkers, parts.files)
         if parts.re_embedding is not None:
             parts.re_embedding.make_the_rest = self._pipeline.load_stale
 

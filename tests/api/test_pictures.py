@@ -289,7 +289,7 @@ async def test_at_a_limit_a_document_with_pictures_waits_and_goes_on(real: Real,
     async with real() as server:
         ada = Tenant(server, "tenant-a")
         await ada.sees(vision)
-        await ada.send("/llm/limits", {"tokens_per_day": 0}, "PUT")
+        await ada.send("/llm/limits", {"tokens_per_day": 0, "force": True}, "PUT")
         answer = await ada.upload("red.png", RED)
         async with asyncio.timeout(10):
             while (await ada.send("/documents/pipeline_status", method="GET")).get("paused_until") is None:
@@ -332,3 +332,28 @@ async def test_without_the_model_a_retry_keeps_what_was_described(real: Real, vi
     assert row["status"] == "processed"
     assert "Red square" in said
     assert "no model does so" in row["metadata"]["warnings"][0]
+
+
+async def test_an_estimate_foresees_the_pictures_of_files(real: Real, vision: VisionServer) -> None:
+    async with real() as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.sees(vision)
+        await ada.index("red.png", RED)
+        asked = len(vision.asked)
+        await ada.send("/llm/limits", {"tokens_per_day": 0, "force": True}, "PUT")
+        accepted = await ada.upload("notes.docx", word(RED, BLUE, GREEN))
+        doc_id = accepted.json()["documents"][0]["doc_id"]
+        told = (await ada.client.get("/documents/estimate", params={"doc_id": doc_id}, headers=ada.headers)).json()
+        without_price = told["pictures"]["cost_usd"]
+        await ada.send("/llm/limits", {"tokens_per_day": None}, "PUT")
+        await ada.idle()
+        done = await ada.send("/documents/estimate", method="GET")
+    # The description of the red one is kept.
+    assert (told["pictures"]["model"], told["pictures"]["calls"]) == ("eyes___OpenAI-API@OpenAI-API-Compatible", 2)
+    assert told["pictures"]["prompt_tokens"] > 2000
+    assert told["pictures"]["completion_tokens"] == 300
+    assert (told["chunks"], told["unread"]) == (1, 0)
+    assert told["tokens"] > 300
+    assert without_price is None
+    assert len(vision.asked) == asked + 2
+    assert (done["documents"], done["pictures"]["calls"]) == (0, 0)

@@ -194,12 +194,14 @@ class Estimate(Record):
 
     documents: int
     unread: int = 0
-    """Files that were not read yet, so that nothing is known of their size."""
+    """Files of which nothing is foreseen: not readable, or beyond the most that is read for one estimate."""
     chunks: int = 0
     tokens: int = 0
     """Of the chunks."""
     extraction: CallEstimate = dataclasses.field(default_factory=CallEstimate)
     embedding: CallEstimate = dataclasses.field(default_factory=CallEstimate)
+    pictures: CallEstimate = dataclasses.field(default_factory=CallEstimate)
+    """Descriptions of the pictures in files, one call each."""
     calls: int = 0
     total_tokens: int = 0
     cost_usd: float | None = None

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lightrag import prompts
 from lightrag.errors import AccessRefused, ModelError, ModelRefused
 from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import ChatRequest, Message, Picture, Role
+from lightrag.llm.usage import estimate_usage
 from lightrag.types import FoundPicture, PageSpan, ParsedDocument
+
+DESCRIPTION_TOKENS = 150
+"""How long a description usually is."""
+_USUAL_DESCRIPTION = " ".join(["word"] * DESCRIPTION_TOKENS)
 
 LEFT = "pictures_left"
 """Key in a record's metadata: how many pictures are still to be described."""
@@ -30,6 +35,16 @@ class Illustrated:
     """Of the kept descriptions."""
     failures: tuple[ModelError, ...] = ()
     """Of the pictures that are worth another attempt."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What describing the pictures of a document will take."""
+
+    document: ParsedDocument
+    """With something of the usual length in the place of descriptions that are not there yet."""
+    calls: int
+    prompt_tokens: int
 
 
 class Illustrator:
@@ -62,6 +77,22 @@ class Illustrator:
         keys = tuple(self._chat.key_of(request) for request in requests)
         changed = dataclasses.replace(document, text=text, pages=pages, warnings=warnings, pictures=())
         return Illustrated(changed, keys, tuple(left))
+
+    def foresee(self, document: ParsedDocument, kept: Mapping[str, str]) -> Foreseen:
+        """Return what `illustrate` will come to; `kept` are the descriptions that there are, by key. Blocking."""
+        requests = [self._request(picture) for picture in document.pictures]
+        missing = [request for request in requests if self._chat.key_of(request) not in kept]
+        said = [
+            (picture, kept.get(self._chat.key_of(request), _USUAL_DESCRIPTION))
+            for picture, request in zip(document.pictures, requests, strict=True)
+        ]
+        text, pages = place(document, said)
+        changed = dataclasses.replace(document, text=text, pages=pages, pictures=())
+        return Foreseen(changed, len(missing), sum(estimate_usage(request, "").prompt_tokens for request in missing))
+
+    def keys(self, document: ParsedDocument) -> list[str]:
+        """Return the keys under which descriptions of a document's pictures are kept. Blocking."""
+        return [self._chat.key_of(self._request(picture)) for picture in document.pictures]
 
     async def forget(self, keys: Sequence[str]) -> None:
         """Drop kept descriptions."""

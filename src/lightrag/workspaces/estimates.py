@@ -49,6 +49,16 @@ async def price_embedding(
     return PricedCalls(name, calls, work.embedded_tokens, 0, price.cost(work.embedded_tokens, 0, 0))
 
 
+async def price_pictures(services: ModelServices | None, engine: Engine, work: WorkEstimate) -> PricedCalls:
+    """Return the calls that describe pictures."""
+    facts = engine.describe().chat.get(Role.IMAGE2TEXT)
+    if not work.pictures or facts is None:
+        return PricedCalls("", 0, 0, 0, 0)
+    name, price = await _priced(services, engine.workspace, Role.IMAGE2TEXT, facts)
+    prompt, completion = work.picture_prompt_tokens, work.picture_completion_tokens
+    return PricedCalls(name, work.pictures, prompt, completion, price.cost(prompt, 0, completion))
+
+
 async def _priced(services: ModelServices | None, workspace: str, role: Role, facts: ModelFacts) -> tuple[str, Price]:
     told = f"{facts.binding}/{facts.name}"
     if services is None:

@@ -36,14 +36,15 @@ async def estimate_pending(
 
 
 async def _estimate(server: ServerContext, engine: Engine, work: WorkEstimate) -> Estimate:
-    from lightrag.workspaces.estimates import price_embedding, price_extraction
+    from lightrag.workspaces.estimates import price_embedding, price_extraction, price_pictures
 
     services = await server.tenants.models.existing() if server.tenants is not None else None
     extraction = await price_extraction(services, engine, work)
     batch = server.settings.embedding.batch_num
     embedding = await price_embedding(services, engine, work, engine.embedding_facts(), batch)
-    costs = [extraction.cost, embedding.cost]
-    parts = (extraction, embedding)
+    pictures = await price_pictures(services, engine, work)
+    parts = (extraction, embedding, pictures)
+    costs = [part.cost for part in parts]
     return Estimate(
         documents=work.documents,
         unread=work.unread,
@@ -51,6 +52,7 @@ async def _estimate(server: ServerContext, engine: Engine, work: WorkEstimate) -
         tokens=work.tokens,
         extraction=_calls(extraction),
         embedding=_calls(embedding),
+        pictures=_calls(pictures),
         calls=sum(part.calls for part in parts),
         total_tokens=sum(part.prompt_tokens + part.completion_tokens for part in parts),
         cost_usd=None if None in costs else sum(cost or 0 for cost in costs) / 1e6,

@@ -74,6 +74,7 @@ ESTIMATE_EXAMPLE: JsonDict = {
         "cost_usd": 0.00016,
     },
     "embedding": {"model": "", "calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
+    "pictures": {"model": "", "calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0},
     "calls": 1,
     "total_tokens": 745,
     "cost_usd": 0.00016,
@@ -86,11 +87,12 @@ class Estimate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [ESTIMATE_EXAMPLE]})
 
     documents: int
-    unread: int = Field(description="files among them that were not read yet, so that nothing is known of their size")
+    unread: int = Field(description="files among them of which nothing is foreseen: not readable, or beyond 50 files")
     chunks: int
     tokens: int = Field(description="of the chunks")
     extraction: CallEstimate
     embedding: CallEstimate
+    pictures: CallEstimate = Field(description="descriptions of the pictures in files, one call each")
     calls: int
     total_tokens: int
     cost_usd: float | None = Field(description="null where a price is not known")
