@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -172,6 +173,15 @@ REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
         102,
         "Embedding model from DeepSeek is not supported yet.",
     ),
+    (
+        "add_llm",
+        GPT4 | {"llm_factory": "Anthropic", "model_type": "tts"},
+        102,
+        "TTS model from Anthropic is not supported yet.",
+    ),
+    ("verify", {}, 101, MISSING.format("llm_factory")),
+    ("delete_llm", {}, 101, MISSING.format("llm_factory")),
+    ("enable_llm", {"llm_factory": "OpenAI", "status": "1"}, 101, MISSING.format("llm_name")),
     ("add_llm", GPT4 | {"llm_factory": "VLLM", "api_base": ""}, 101, MISSING.format("api_base")),
     ("set_api_key", {"llm_factory": "OpenAI"}, 101, MISSING.format("api_key")),
     ("set_api_key", {"api_key": "sk-x"}, 101, MISSING.format("llm_factory")),
@@ -190,6 +200,19 @@ async def test_mistakes_are_told_in_the_documented_words(opened: Open, upstream:
             assert answer["data"] is None
         assert data(await client.get("/llm/my_llms")) == {}
     assert upstream.requests == []
+
+
+async def test_models_that_are_added_at_once_are_all_there(opened: Open) -> None:
+    models = ["gpt-4", "gpt-4", "gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1"]
+    calls = [("add_llm", GPT4 | {"llm_name": name}) for name in models]
+    calls += [("set_api_key", {"llm_factory": "OpenAI", "api_key": SECRET})] * 2
+    async with opened() as client:
+        answers = await asyncio.gather(*(client.post(f"/llm/{path}", json=fields) for path, fields in calls))
+        assert [said(answer)["retmsg"] for answer in answers] == ["success"] * len(calls)
+        listed = data(await client.get("/llm/list"))["OpenAI"]
+        assert len(listed) == len({(model["llm_name"], model["model_type"]) for model in listed})
+        assert set(models) <= {model["llm_name"] for model in listed}
+        assert [key["label"] for key in data(await client.get("/llm/credentials"))] == ["default"]
 
 
 ODD: list[dict[str, Any]] = [

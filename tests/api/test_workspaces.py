@@ -78,22 +78,44 @@ async def test_a_name_that_is_none_is_refused_in_the_contracts_words(scripted: S
             }
 
 
-async def test_strict_servers_want_a_header(real: Real) -> None:
+AFFECTED: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", "/documents/scan", None),
+    ("POST", "/documents/upload", None),
+    ("POST", "/documents/text", {"text": "Ada wrote."}),
+    ("POST", "/documents/batch", {"texts": ["Ada wrote."]}),
+    ("DELETE", "/documents/doc-1", None),
+    ("GET", "/documents", None),
+    ("GET", "/documents/doc-1", None),
+    ("POST", "/query", {"query": "what is it?"}),
+    ("POST", "/query/stream", {"query": "what is it?"}),
+    ("GET", "/graph/label/list", None),
+    ("POST", "/graph/label/entities", {"label": "Ada"}),
+    ("GET", "/graphs?label=*", None),
+    ("POST", "/api/chat", {"model": "lightrag:latest", "messages": [{"role": "user", "content": "hi"}]}),
+    ("POST", "/api/generate", {"model": "lightrag:latest", "prompt": "hi"}),
+    ("GET", "/api/tags", None),
+    ("GET", "/llm/list", None),
+]
+"""The contract's affected routes, and one of the models'."""
+
+
+async def test_every_affected_route_refuses_what_names_no_workspace(real: Real, tmp_path: Path) -> None:
     async with real(LIGHTRAG_ALLOW_DEFAULT_WORKSPACE="false") as server:
-        for method, path in (
-            ("GET", "/documents"),
-            ("POST", "/query"),
-            ("GET", "/graphs?label=*"),
-            ("GET", "/api/tags"),
-        ):
-            answer = await server.client.request(
-                method, path, json={"query": "what is it?"} if method == "POST" else None
-            )
-            assert answer.status_code == 400
-            assert MISSING in answer.text
+        before = names_below(tmp_path)
+        for method, path, body in AFFECTED:
+            for headers in ({}, {"LIGHTRAG-WORKSPACE": "", "X-Workspace-ID": " "}):
+                answer = await server.client.request(method, path, json=body, headers=headers)
+                assert (answer.status_code, answer.json()["detail"]) == (400, MISSING), path
+            for header in ("LIGHTRAG-WORKSPACE", "X-Workspace-ID"):
+                answer = await server.client.request(method, path, json=body, headers={header: "bad/id"})
+                detail = answer.json()["detail"]
+                assert answer.status_code == 400, path
+                assert detail.startswith("Invalid workspace identifier 'bad/id': must be 1-64 alphanumeric"), path
+        assert names_below(tmp_path) == before
         assert (await server.client.get("/documents", headers=at("tenant-a"))).status_code == 200
         for path in ("/health", "/auth-status", "/docs", "/readyz"):
-            assert (await server.client.get(path)).status_code in (200, 307)
+            for headers in ({}, at("bad/id")):
+                assert (await server.client.get(path, headers=headers)).status_code in (200, 307)
 
 
 async def test_looking_at_a_workspace_that_is_not_there_creates_nothing(real: Real, tmp_path: Path) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.engine import Engine as SyncEngine
 
 from lightrag.errors import Conflict, InvalidInput, NotFound
-from lightrag.tenancy.audit import Actor
+from lightrag.tenancy.audit import Actor, AuditLog
 from lightrag.tenancy.catalogue import load_catalogue
 from lightrag.tenancy.contracts import ModelRef, ModelType
 from lightrag.tenancy.control_plane import ControlPlane
 from lightrag.tenancy.database import ControlDatabase
 from lightrag.tenancy.keyring import KeyRing, new_key_text, parse_keys
+from lightrag.tenancy.limits import LimitKind, Subject
+from lightrag.tenancy.limits_admin import LimitAdmin
 from lightrag.tenancy.netguard import NetGuard
 from lightrag.tenancy.registry import ModelRegistry
 from lightrag.tenancy.registry_records import KEY_UNREADABLE, KeyWish, ModelInUse, ModelWish
@@ -71,6 +74,52 @@ async def test_a_candidate_holds_all_that_a_binding_needs(shop: Shop) -> None:
     assert KEY not in repr(way)
     assert await shop.registry.candidates(shop.id, ModelType.CHAT, BGE) == []
     assert await shop.registry.candidates("elsewhere", ModelType.EMBEDDING) == []
+
+
+async def test_a_key_that_is_encrypted_anew_between_trial_and_save_is_no_conflict(
+    shop: Shop, database: ControlDatabase, keyring: KeyRing
+) -> None:
+    await shop.add("OpenAI", "gpt-4", api_key=KEY)
+    before = await shop.registry.holdings(shop.id)
+    drafts = [
+        await shop.registry.draft_model(shop.id, ModelWish("OpenAI", "gpt-4", "chat", given))
+        for given in ({}, {"api_key": OTHER})
+    ]
+    await ControlPlane.made_of(database, keyring).vault.renew(shop.id)
+    # What would be used is the same, so that clients and their circuits stay.
+    assert await shop.registry.holdings(shop.id) == before
+    for draft in drafts:
+        await shop.registry.save(shop.actor, draft)
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        await shop.registry.save(shop.actor, drafts[0])
+    [way] = await shop.registry.candidates(shop.id, ModelType.CHAT)
+    assert way.secret == OTHER
+
+
+async def test_what_an_engine_keeps_is_read_at_one_moment_in_few_statements(
+    shop: Shop, database: ControlDatabase, audit: AuditLog
+) -> None:
+    await shop.add("OpenAI", "gpt-4", api_key=KEY)
+    subject = Subject("workspace", shop.id)
+    await LimitAdmin(database, audit).put(shop.actor, subject, {LimitKind.CONCURRENCY: 2, LimitKind.COST_PER_DAY: 5})
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        said.append(statement)
+
+    event.listen(SyncEngine, "before_cursor_execute", note)
+    try:
+        standing = await shop.registry.standing("one", -1)
+        assert standing is not None
+        again = await shop.registry.standing("one", standing.version)
+        nothing = await shop.registry.standing("two", -1)
+    finally:
+        event.remove(SyncEngine, "before_cursor_execute", note)
+    assert sum(statement.startswith("SELECT") for statement in said) == 3 + 1 + 1
+    assert standing.holdings == await shop.registry.holdings(shop.id)
+    assert [(limit.kind, limit.amount) for limit in standing.limits] == [("concurrency", 2), ("cost_per_day", 5)]
+    assert again is not None
+    assert (again.version, again.holdings, nothing) == (standing.version, None, None)
 
 
 async def test_every_change_raises_the_version_and_is_audited_without_secrets(

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import and_, delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lightrag.errors import Conflict, InvalidInput, NotFound
@@ -143,23 +144,29 @@ class ModelRegistry:
     async def save(self, actor: Actor, draft: Draft, *, verified: Collection[ModelType] = ()) -> None:
         """Store a draft; `verified` are the types of model that have answered.
 
-        Raises `Conflict` where its credential was changed meanwhile.
+        Raises `Conflict` where its credential was changed or its model added meanwhile.
         """
-        async with self._plane.database.begin() as session:
-            stored = await self._read(session, draft.workspace_id)
-            row = await self._store_credential(session, draft, stored, is_verified=bool(verified))
-            for model in draft.models:
-                await self._store_model(session, draft, model.row_id, model.name, model.type, model.values, verified)
-            await raise_version(session, draft.workspace_id)
-            await self._plane.audit.add(
-                session,
-                actor,
-                "llm.models.set",
-                draft.provider.name,
-                workspace_id=draft.workspace_id,
-                before=None if draft.credential.is_new else _described(stored.credentials[row.id]),
-                after=_described(row) | {"models": [f"{one.name} ({one.type})" for one in draft.models][:200]},
-            )
+        try:
+            async with self._plane.database.begin() as session:
+                await self._save(session, actor, draft, verified)
+        except IntegrityError:
+            raise Conflict(f"A model of {draft.provider.name} was added meanwhile; try again") from None
+
+    async def _save(self, session: AsyncSession, actor: Actor, draft: Draft, verified: Collection[ModelType]) -> None:
+        stored = await self._read(session, draft.workspace_id)
+        row = await self._store_credential(session, draft, stored, is_verified=bool(verified))
+        for model in draft.models:
+            await self._store_model(session, draft, model.row_id, model.name, model.type, model.values, verified)
+        await raise_version(session, draft.workspace_id)
+        await self._plane.audit.add(
+            session,
+            actor,
+            "llm.models.set",
+            draft.provider.name,
+            workspace_id=draft.workspace_id,
+            before=None if draft.credential.is_new else _described(stored.credentials[row.id]),
+            after=_described(row) | {"models": [f"{one.name} ({one.type})" for one in draft.models][:200]},
+        )
 
     async def set_enabled(
         self,

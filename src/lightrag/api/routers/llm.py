@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -15,9 +15,12 @@ from lightrag.api.llm_desk import Desk, DeskDep, Place, outcome_data, refusal
 from lightrag.api.llm_fields import flag, integer, number, optional_text, read_fields, text
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.llm import Envelope, Factory, Key, ModelName, NewModel, Switch
-from lightrag.errors import InvalidInput
+from lightrag.errors import Conflict, InvalidInput
 from lightrag.tenancy.catalogue import Provider
-from lightrag.tenancy.contracts import ModelType, Price
+from lightrag.tenancy.contracts import Candidate, ModelType, Price
+
+_TURNS = 16
+"""How often a change is drafted anew that others keep overtaking."""
 
 router = APIRouter(
     prefix="/llm",
@@ -49,16 +52,13 @@ async def factories(desk: DeskDep) -> Response:
 async def add_llm(request: Request, desk: DeskDep) -> Response:
     """Add a model, or change one, after it has answered."""
     fields = await read_fields(request)
-    place, draft = await drafted(desk, fields)
-    return await stored(desk, place, draft, fields)
+    return await stored(desk, fields)
 
 
 @router.post("/set_api_key", operation_id="llm_set_api_key", response_model=Envelope, openapi_extra=body_of(Key))
 async def set_api_key(request: Request, desk: DeskDep) -> Response:
     """Set a provider's key for all its models that the catalogue knows, after one of them has answered."""
-    fields = await read_fields(request)
-    place, draft = await drafted(desk, fields, needs_name=False)
-    return await stored(desk, place, draft, fields)
+    return await stored(desk, await read_fields(request), needs_name=False)
 
 
 @router.post("/verify", operation_id="llm_verify", response_model=Envelope, openapi_extra=body_of(Key))
@@ -216,8 +216,12 @@ async def drafted(desk: Desk, fields: Mapping[str, Any], *, needs_name: bool = T
     return place, await place.registry.draft_model(place.workspace_id, wish)
 
 
-async def stored(desk: Desk, place: Place, draft: Any, fields: Mapping[str, Any]) -> Response:
-    """Store a draft when it has answered, or when nobody wants to know."""
+async def stored(desk: Desk, fields: Mapping[str, Any], *, needs_name: bool = True) -> Response:
+    """Store a change when it has answered, or when nobody wants to know.
+
+    Where others have changed something meanwhile, it is drafted again, and stored if what was tried is still the same.
+    """
+    place, draft = await drafted(desk, fields, needs_name=needs_name)
     if flag(fields, "verify"):
         return succeeded(await _verified(desk, place, draft))
     outcomes: list[Any] = []
@@ -230,8 +234,24 @@ async def stored(desk: Desk, place: Place, draft: Any, fields: Mapping[str, Any]
         outcomes = await desk.tried(place, draft.candidates)
         if not any(one.is_ok for one in outcomes):
             raise refusal(outcomes)
-    await desk.save(place, draft, outcomes)
+    for turns_left in reversed(range(_TURNS)):
+        try:
+            await desk.save(place, draft, outcomes)
+            break
+        except Conflict:
+            place, draft = await drafted(desk, fields, needs_name=needs_name)
+            if not turns_left or not all(_is_among(one.candidate, draft.candidates) for one in outcomes):
+                raise
     return succeeded(True)
+
+
+def _is_among(tried: Candidate, drafted: Sequence[Candidate]) -> bool:
+    """Tell whether what was tried would be used in the same way."""
+
+    def way(one: Candidate) -> tuple[object, ...]:
+        return (one.ref, one.type, one.upstream_name, one.base_url, one.secret, one.extra)
+
+    return any(way(one) == way(tried) for one in drafted)
 
 
 async def _verified(desk: Desk, place: Place, draft: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lightrag.api.dependencies import documented_key
 from lightrag.api.llm_answers import EnvelopeRoute, succeeded
 from lightrag.api.llm_desk import Desk, DeskDep, Place
 from lightrag.api.llm_fields import flag, read_fields, text
-from lightrag.api.routers.llm import body_of, drafted, stored
+from lightrag.api.routers.llm import body_of, stored
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.llm import Defaults, Envelope, Key
 from lightrag.errors import Conflict, InvalidInput
@@ -104,8 +104,7 @@ async def put_credential(request: Request, desk: DeskDep) -> Response:
     fields = await read_fields(request)
     text(fields, "llm_factory")
     label = text({"credential": fields.get("credential") or fields.get("label")}, "credential")
-    place, draft = await drafted(desk, {**fields, "credential": label}, needs_name=False)
-    return await stored(desk, place, draft, fields)
+    return await stored(desk, {**fields, "credential": label}, needs_name=False)
 
 
 @router.delete("/credentials", operation_id="llm_delete_credential", response_model=Envelope)
