@@ -30,7 +30,8 @@ from lightrag.errors import (
     ModelUnreachable,
     UnusableAnswer,
 )
-from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, EmbeddingModel, Message, Role
+from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, EmbeddingModel, Message, Role, Usage
+from lightrag.llm.usage import noted_usage
 from lightrag.testing.fake_models import hash_vectors
 from lightrag.testing.model_server import ModelServer, Reaction
 
@@ -319,6 +320,9 @@ class ChatContract(_Contract):
 class EmbeddingContract(_Contract):
     """Tests of an `EmbeddingModel`."""
 
+    tells_tokens = True
+    """Whether the server says how many tokens it read."""
+
     def make(self, server: ModelServer, **options: Any) -> EmbeddingModel:
         """Return the model under test, named `stand-in`; `options` may hold `dimension` and `max_batch`, too."""
         raise AssertionError("say how the model is made")
@@ -338,6 +342,16 @@ class EmbeddingContract(_Contract):
         np.testing.assert_allclose(vectors, hash_vectors(texts, 48), atol=1e-6)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-6)
         assert server.stats()["embed_calls"] == 3
+
+    async def test_tokens_are_those_that_the_server_tells(self) -> None:
+        texts = [f"text number {number}" for number in range(7)]
+        async with self.server_type() as server:
+            model = self.make(server, max_batch=3)
+            with noted_usage() as noted:
+                await model.embed(texts, purpose="document")
+            await model.aclose()
+        told = Usage(sum(len(text) // 4 + 1 for text in texts))
+        assert noted.usage == (told if self.tells_tokens else None)
 
     async def test_no_texts_make_no_call(self) -> None:
         async with self.server_type() as server:

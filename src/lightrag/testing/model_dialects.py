@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
@@ -52,6 +52,15 @@ class Dialect(Protocol):
 
     def error(self, message: str, code: str | None) -> bytes:
         """Return an error body."""
+        ...
+
+
+@runtime_checkable
+class TellsInHeaders(Protocol):
+    """A dialect whose vectors come with headers of their own."""
+
+    def headers(self, tokens: int) -> Sequence[tuple[bytes, bytes]]:
+        """Return the headers of vectors."""
         ...
 
 

@@ -31,7 +31,15 @@ from uvicorn.server import ServerState
 
 from lightrag.testing.fake_models import hash_vectors
 from lightrag.testing.model_answers import Answerer
-from lightrag.testing.model_dialects import CREATED, JSON_TYPE, Answer, Dialect, OllamaDialect, OpenAIDialect
+from lightrag.testing.model_dialects import (
+    CREATED,
+    JSON_TYPE,
+    Answer,
+    Dialect,
+    OllamaDialect,
+    OpenAIDialect,
+    TellsInHeaders,
+)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -331,8 +339,10 @@ class ModelServer:
         texts = _texts(body)
         self._counts["embed_texts"] += len(texts)
         vectors = hash_vectors(texts, int(body.get("dimensions") or self._dimension))
-        out = dialect.embeddings(body, vectors, sum(map(_tokens, texts)))
-        await respond(send, 200, out, cut=reaction is not None and reaction.cut_after is not None)
+        tokens = sum(map(_tokens, texts))
+        out = dialect.embeddings(body, vectors, tokens)
+        headers = dialect.headers(tokens) if isinstance(dialect, TellsInHeaders) else ()
+        await respond(send, 200, out, cut=reaction is not None and reaction.cut_after is not None, headers=headers)
 
     async def _chat(self, path: str, dialect: Dialect, body: JsonBody, reaction: Reaction, send: Send) -> None:
         prompt = sum(map(len, _texts(body)))
@@ -387,12 +397,20 @@ async def read_json(receive: Receive) -> JsonBody:
     return {}
 
 
-async def respond(send: Send, status: int, body: bytes, *, retry_after: str | None = None, cut: bool = False) -> None:
+async def respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    retry_after: str | None = None,
+    cut: bool = False,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> None:
     """Send a whole JSON response, or with `cut` half of it."""
-    headers = [(b"content-type", JSON_TYPE), (b"content-length", str(len(body)).encode())]
+    all_headers = [(b"content-type", JSON_TYPE), (b"content-length", str(len(body)).encode()), *headers]
     if retry_after is not None:
-        headers.append((b"retry-after", retry_after.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+        all_headers.append((b"retry-after", retry_after.encode()))
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     # Fewer bytes than announced make uvicorn drop the connection, as a crashed server would.
     sent = body[: len(body) // 2] if cut else body
     await send({"type": "http.response.body", "body": sent, "more_body": cut})

@@ -95,6 +95,10 @@ class BedrockVendor:
             + frame("metadata", {**usage, "metrics": {"latencyMs": 1}})
         )
 
+    def headers(self, tokens: int) -> list[tuple[bytes, bytes]]:
+        """Return the headers of vectors."""
+        return [(b"x-amzn-bedrock-input-token-count", str(tokens).encode())]
+
     def embeddings(self, body: dict[str, Any], vectors: FloatArray, tokens: int) -> bytes:
         """Return vectors as the model that was asked for writes them."""
         if body["cohere"]:

@@ -182,7 +182,8 @@ class GeminiVendor:
 
     def embeddings(self, body: dict[str, Any], vectors: FloatArray, tokens: int) -> bytes:
         """Return vectors."""
-        return orjson.dumps({"embeddings": [{"values": vector.tolist()} for vector in vectors]})
+        values = [{"values": vector.tolist()} for vector in vectors]
+        return orjson.dumps({"embeddings": values, "usageMetadata": {"promptTokenCount": tokens}})
 
     def error(self, message: str, code: str | None) -> bytes:
         """Return what `failure` is told."""

@@ -95,7 +95,8 @@ class CohereVendor(EmbeddingVendor):
 
     def embeddings(self, body: dict[str, Any], vectors: FloatArray, tokens: int) -> bytes:
         """Return vectors by type."""
-        return orjson.dumps({"id": "1", "embeddings": {"float": vectors.tolist()}, "meta": {}})
+        meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": tokens}}
+        return orjson.dumps({"id": "1", "embeddings": {"float": vectors.tolist()}, "meta": meta})
 
     def failure(self, status: int, message: str, code: str | None) -> bytes:
         """Return an error object."""
@@ -112,6 +113,10 @@ class TeiVendor(EmbeddingVendor):
         require(len(body["inputs"]) <= 32, 422, f"batch size {len(body['inputs'])} > maximum allowed batch size 32")
         require(body.get("truncate") is False, 422, "the test wants truncation refused")
         return _understood("stand-in", body["inputs"], body.get("dimensions"), False)
+
+    def headers(self, tokens: int) -> list[tuple[bytes, bytes]]:
+        """Return the headers of vectors: only they tell of tokens."""
+        return [(b"x-compute-tokens", str(tokens).encode())]
 
     def embeddings(self, body: dict[str, Any], vectors: FloatArray, tokens: int) -> bytes:
         """Return a bare list."""

@@ -39,10 +39,13 @@ class RerankManner:
     logits: bool = False
     wrapped: bool = False
     """The question stands in `input`."""
+    usage: str = ""
+    """The field in which tokens are told; empty where they are not."""
 
 
 def _results(rows: list[dict[str, Any]]) -> Any:
-    return {"results": [{"index": row["index"], "relevance_score": row["score"]} for row in rows], "meta": {}}
+    judged = [{"index": row["index"], "relevance_score": row["score"]} for row in rows]
+    return {"results": judged, "meta": {"billed_units": {"search_units": 1}}}
 
 
 def _data(rows: list[dict[str, Any]]) -> Any:
@@ -55,18 +58,29 @@ MANNERS: Mapping[str, RerankManner] = {
     ),
     "cohere-v1": RerankManner(("/v1/rerank",), ("query", "documents"), _results),
     "jina": RerankManner(
-        ("/v1/rerank",), ("model", "query", "documents"), _results, forbids_unknown=("texts", "input")
+        ("/v1/rerank",),
+        ("model", "query", "documents"),
+        _results,
+        forbids_unknown=("texts", "input"),
+        usage="total_tokens",
     ),
-    "voyageai": RerankManner(("/v1/rerank",), ("model", "query", "documents"), _data, forbids_unknown=("top_n",)),
+    "voyageai": RerankManner(
+        ("/v1/rerank",), ("model", "query", "documents"), _data, forbids_unknown=("top_n",), usage="total_tokens"
+    ),
     "aliyun": RerankManner(
         ("/api/v1/services/rerank/text-rerank/text-rerank",),
         ("model", "input"),
         lambda rows: {"output": _results(rows), "request_id": "1"},
         wrapped=True,
+        usage="total_tokens",
     ),
     "tei": RerankManner(("/rerank",), ("query", "texts"), lambda rows: rows, most_documents=32),
-    "vllm": RerankManner(("/rerank", "/v1/rerank", "/v2/rerank"), ("model", "query", "documents"), _results),
-    "llamacpp": RerankManner(("/rerank", "/v1/rerank"), ("query", "documents"), _results, logits=True),
+    "vllm": RerankManner(
+        ("/rerank", "/v1/rerank", "/v2/rerank"), ("model", "query", "documents"), _results, usage="total_tokens"
+    ),
+    "llamacpp": RerankManner(
+        ("/rerank", "/v1/rerank"), ("query", "documents"), _results, logits=True, usage="prompt_tokens"
+    ),
 }
 
 
@@ -86,7 +100,16 @@ class RerankServer(ModelServer):
             error = reaction.body if reaction.body is not None else orjson.dumps({"message": reaction.message})
             await respond(send, reaction.status, error, retry_after=reaction.retry_after)
             return
-        await respond(send, 200, orjson.dumps(self._manner.rows(self._rows(body))))
+        answer, tokens = self._manner.rows(self._rows(body)), self.tokens(body)
+        told = [(b"x-compute-tokens", str(tokens).encode())] if isinstance(answer, list) else []
+        if self._manner.usage:
+            answer["usage"] = {self._manner.usage: tokens}
+        await respond(send, 200, orjson.dumps(answer), headers=told)
+
+    def tokens(self, body: Mapping[str, Any]) -> int:
+        """Return what the server counts for a request."""
+        asked = body["input"] if self._manner.wrapped else body
+        return sum(len(f"{asked['query']} {document}".split()) for document in self._documents(body))
 
     def _objection(self, scope: Scope, body: Mapping[str, Any]) -> Reaction | None:
         manner = self._manner

@@ -16,6 +16,7 @@ from lightrag.errors import (
     ModelUnreachable,
     UnusableAnswer,
 )
+from lightrag.llm.contracts import Usage
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.rerank_binding import HttpRerank
@@ -23,6 +24,7 @@ from lightrag.llm.rerank_chunking import token_cutter
 from lightrag.llm.rerank_dialects import COHERE, COHERE_V1, DIALECTS, address, dialect_of, variant
 from lightrag.llm.retry import RetryPolicy
 from lightrag.llm.stack import rerank_stack
+from lightrag.llm.usage import noted_usage, told_tokens
 from lightrag.testing.model_contract import SECRET, closed_port
 from lightrag.testing.model_server import Reaction
 from lightrag.testing.vendor_server_rerank import RerankServer
@@ -221,3 +223,33 @@ async def test_a_failed_call_is_tried_again_and_counted() -> None:
         await model.aclose()
     (row,) = meter.snapshot()
     assert (row.calls, row.errors, row.model) == (2, 1, "vllm/m")
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_tokens_are_those_that_the_server_tells(dialect: str) -> None:
+    async with RerankServer(dialect) as server:
+        model = HttpRerank("m", server.url, "key", dialect=dialect)
+        with noted_usage() as noted:
+            await model.rerank(QUESTION, DOCUMENTS, 2)
+        await model.aclose()
+        [request] = server.requests
+        # Cohere tells what it bills, which are searches and no tokens.
+        assert noted.usage == (None if dialect == "cohere" else Usage(server.tokens(request.body)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "tokens"),
+    [
+        ({"usage": {"total_tokens": 7}}, 7),
+        ({"usage": {"prompt_tokens": 6, "total_tokens": 7}}, 6),
+        ({"usage": {"prompt_tokens": 0, "total_tokens": 0}}, None),
+        ({"meta": {"tokens": {"input_tokens": 9}}}, 9),
+        ({"meta": {"billed_units": {"search_units": 1}}}, None),
+        ({"usage": "many"}, None),
+        ({"usage": None, "meta": []}, None),
+        ([], None),
+    ],
+)
+def test_tokens_are_found_where_vendors_write_them(answer: Any, tokens: int | None) -> None:
+    assert told_tokens(answer) == tokens
+    assert told_tokens(answer, {"x-compute-tokens": "none"}) == tokens
