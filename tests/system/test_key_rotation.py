@@ -7,7 +7,11 @@ import random
 import sqlite3
 from pathlib import Path
 
+from lightrag.settings import load_settings
+from lightrag.tenancy.contracts import ModelType
+from lightrag.tenancy.control_plane import open_control_plane
 from lightrag.tenancy.keyring import new_key_text
+from lightrag.tenancy.registry_opening import registry_of
 from lightrag.testing.model_server import ModelServer
 
 from ..api.gunicorn_process import running
@@ -22,36 +26,34 @@ async def test_no_call_fails_while_all_keys_are_replaced_and_old_ones_are_not_ne
     keys.write_text(first + "\n")
     environ = ENVIRON | {"LIGHTRAG_KEK_FILE": str(keys)}
     operator, chance = Operator(tmp_path, keys, environ), random.Random(5)
-    async with ModelServer(dimension=16) as models:
-        async with running(tmp_path, environ, "--workers", "2") as server:
-            tenants = Tenants(server.url, models, 3)
-            await tenants.set_up()
-            before = _sealed(tmp_path)
-            ends = asyncio.Event()
-            work = asyncio.create_task(tenants.work(ends, askers=1))
-            await operator.rotate("--new", "--renew")
-            killed = [
-                await operator.rotate_and_be_killed(chance.uniform(0.5, 1.5), "--new", "--renew") for _ in range(2)
-            ]
-            await operator.rotate("--renew")
-            ends.set()
-            await work
-            assert tenants.tally.failures == []
-            assert min(tenants.tally.calls.values()) >= 3
-            assert any(killed)
-            for name in tenants.names:
-                await tenants.check_readable(name)
-            await tenants.close()
-        # A start with the last key alone, on what lies in the database.
-        assert first not in keys.read_text()
-        assert not set(before) & set(_sealed(tmp_path))
-        async with running(tmp_path, environ, "--workers", "2") as server:
-            again = Tenants(server.url, models, 3)
-            again.keys = tenants.keys
-            for name in again.names:
-                await again.check_readable(name)
-            await again.check_keys_arrive()
-            await again.close()
+    async with ModelServer(dimension=16) as models, running(tmp_path, environ, "--workers", "2") as server:
+        tenants = Tenants(server.url, models, 3)
+        await tenants.set_up()
+        before = _sealed(tmp_path)
+        ends = asyncio.Event()
+        work = asyncio.create_task(tenants.work(ends, askers=1))
+        await operator.rotate("--new", "--renew")
+        killed = [await operator.rotate_and_be_killed(chance.uniform(0.5, 1.5), "--new", "--renew") for _ in range(2)]
+        await operator.rotate("--renew")
+        ends.set()
+        await work
+        assert tenants.tally.failures == []
+        assert set(tenants.tally.calls) == {"question", "key", "trial"}
+        assert any(killed)
+        await tenants.check_keys_arrive()
+        await tenants.close()
+    # A start with the last key alone, on what lies in the database.
+    assert first not in keys.read_text()
+    assert not set(before) & set(_sealed(tmp_path))
+    settings = load_settings(None, {"LIGHTRAG_KEK_FILE": str(keys)}, tmp_path)
+    plane = await open_control_plane(settings)
+    registry = registry_of(settings, plane)
+    for workspace in await plane.directory.list():
+        found = await registry.candidates(workspace.id, ModelType.CHAT)
+        assert {way.secret for way in found} == {tenants.keys[workspace.name]}
+        assert {info.key_state for info in await registry.credentials(workspace.id)} == {"set"}
+    assert (await plane.vault.rewrap(is_dry=True)).changed == 0
+    await plane.close()
 
 
 def _sealed(folder: Path) -> list[str]:
