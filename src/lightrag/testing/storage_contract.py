@@ -332,6 +332,20 @@ class DocumentContract:
         await documents.release("a", ["1"])
         assert _ids(await documents.claim("b", limit=9, lease_seconds=60, statuses=pending)) == ["1"]
 
+    async def test_documents_of_some_are_left_alone_but_for_deletion(self, storage: Storage) -> None:
+        documents, pending = storage.documents, (DocStatus.PENDING,)
+        await documents.put(
+            [
+                document("1", metadata={"brought_by": "ann"}),
+                document("2", metadata={"brought_by": "ben"}),
+                document("3"),
+                document("4", metadata={"brought_by": "ann"}, delete_requested=True),
+            ]
+        )
+        claimed = await documents.claim("a", limit=9, lease_seconds=60, statuses=pending, not_of={"ann", "zoe"})
+        assert sorted(_ids(claimed)) == ["2", "3", "4"]
+        assert _ids(await documents.claim("a", limit=9, lease_seconds=60, statuses=pending)) == ["1"]
+
     async def test_the_owners_of_leases_are_known(self, storage: Storage) -> None:
         documents = storage.documents
         await documents.put([document("1"), document("2")])
