@@ -186,3 +186,34 @@ async def test_a_token_at_its_limit_waits_while_others_go_on(real: Real, upstrea
         await office.idle()
         assert (await office.engine.status_counts())["processed"] == 4
         assert len(await office.paid("ann", "extract")) == 2
+
+
+async def test_trial_calls_are_in_the_ledger_from_the_first_one_on(real: Real, upstream: ModelServer) -> None:
+    async with real() as server:
+        office = Office(server, "fresh")
+        await office.open(upstream, "ann")
+        rows = await office.call("boss", "GET", "/llm/usage/entries", limit=1000)
+        assert {(row["operation"], row["type"], row["outcome"]) for row in rows} == {
+            ("probe", "chat", "ok"),
+            ("probe", "embedding", "ok"),
+        }
+        [embedded] = [row for row in rows if row["type"] == "embedding"]
+        assert (embedded["is_estimated"], embedded["prompt_tokens"] > 0) == (False, True)
+        assert all(row["token_id"] and row["request_id"] and row["cost_usd"] is not None for row in rows)
+        # So are those that fail, and those that store nothing.
+        wish = {"llm_factory": "OpenAI-API-Compatible", "llm_name": "chatty", "model_type": "chat", "api_key": "k"}
+        upstream.rejects = {"messages"}
+        await office.call("boss", "POST", "/llm/verify", wish | {"api_base": upstream.openai_url})
+        [failed, *_] = await office.call("boss", "GET", "/llm/usage/entries", limit=1000)
+        assert (failed["operation"], failed["outcome"]) == ("probe", "error")
+
+
+async def test_the_trial_calls_of_a_workspace_that_only_comes_into_being(real: Real, upstream: ModelServer) -> None:
+    async with real() as server:
+        headers = {"LIGHTRAG-WORKSPACE": "fresh", "X-Request-ID": "the-first"}
+        wish = {"llm_factory": "OpenAI-API-Compatible", "llm_name": "chatty", "model_type": "chat", "api_key": "k"}
+        wish |= {"api_base": upstream.openai_url}
+        answer = await server.client.post("/llm/add_llm", json=wish, headers=headers)
+        assert answer.json()["retcode"] == 0
+        [row] = (await server.client.get("/llm/usage/entries", headers=headers)).json()["data"]
+        assert (row["operation"], row["outcome"], row["request_id"]) == ("probe", "ok", "the-first")
