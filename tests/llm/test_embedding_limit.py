@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from lightrag.errors import ContextTooLong
+from lightrag.errors import ContextTooLong, ModelRefused
 from lightrag.llm.contracts import FloatArray, ModelFacts
 from lightrag.llm.embedding_batcher import BatchedEmbedding
 from lightrag.llm.embedding_limit import LimitedTexts
@@ -81,6 +81,15 @@ async def test_what_the_model_takes_is_learned_once() -> None:
     np.testing.assert_allclose(first, again, atol=1e-6)
 
 
+async def test_long_texts_at_the_same_time_do_not_make_calls_smaller() -> None:
+    model = SmallModel(500)
+    embedding = BatchedEmbedding(model, 8)
+    await embedding.embed([f"{number} " * (600 if number % 4 else 1) for number in range(64)], purpose="document")
+    model.seen.clear()
+    await embedding.embed(["short"] * 16, purpose="document")
+    assert [len(call) for call in model.seen] == [8, 8]
+
+
 async def test_windows_end_between_characters() -> None:
     model = SmallModel(40)
     text = "여러백엔드를사용할때는" * 20
@@ -91,3 +100,74 @@ async def test_windows_end_between_characters() -> None:
 async def test_a_text_that_is_refused_however_short_is_an_error() -> None:
     with pytest.raises(ContextTooLong):
         await BatchedEmbedding(SmallModel(1)).embed(["word " * 300], purpose="query")
+
+
+@dataclasses.dataclass
+class StrictModel:
+    """Refuses calls of more texts than it takes, and texts with a certain word, in words that nobody knows."""
+
+    most: int = 8
+    unwanted: str = "unwanted"
+    calls: list[int] = dataclasses.field(default_factory=list)
+    refusals: int = 0
+
+    @property
+    def facts(self) -> ModelFacts:
+        return ModelFacts("test", "strict", dimension=8)
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        if len(texts) > self.most or any(self.unwanted in text for text in texts):
+            self.refusals += 1
+            error = ModelRefused("no")
+            error.status = 400
+            raise error
+        self.calls.append(len(texts))
+        return hash_vectors(texts, 8)
+
+    async def aclose(self) -> None:
+        return None
+
+
+async def test_a_call_of_more_texts_than_the_server_takes_is_split_whatever_it_says_and_that_is_remembered() -> None:
+    model = StrictModel(most=8)
+    embedding = BatchedEmbedding(model, 32)
+    texts = [f"text {number}" for number in range(64)]
+    vectors = await embedding.embed(texts, purpose="document")
+    np.testing.assert_array_equal(vectors, hash_vectors(texts, 8))
+    refusals = model.refusals
+    assert refusals > 0
+    model.calls.clear()
+    await embedding.embed(texts, purpose="document")
+    assert model.refusals == refusals
+    assert model.calls == [8] * 8
+
+
+async def test_a_call_of_more_text_than_the_server_takes_makes_later_calls_smaller_in_characters_only() -> None:
+    model = SmallCalls()
+    embedding = BatchedEmbedding(model, 16)
+    await embedding.embed(["word " * 1000] * 16, purpose="document")
+    refusals = model.refusals
+    assert refusals > 0
+    await embedding.embed(["word " * 1000] * 16, purpose="document")
+    await embedding.embed(["word"] * 16, purpose="document")
+    assert model.refusals == refusals
+    assert model.calls[-1] == 16
+
+
+@dataclasses.dataclass
+class SmallCalls(StrictModel):
+    """Refuses calls of more than 40,000 characters in all."""
+
+    async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
+        if sum(map(len, texts)) > 40_000:
+            self.refusals += 1
+            raise ContextTooLong("too long")
+        self.calls.append(len(texts))
+        return hash_vectors(texts, 8)
+
+
+async def test_a_request_that_is_refused_as_it_is_costs_a_few_calls_and_not_one_for_each_text() -> None:
+    model = StrictModel(unwanted="")
+    with pytest.raises(ModelRefused):
+        await BatchedEmbedding(model, 32).embed([f"text {number}" for number in range(32)], purpose="document")
+    assert model.refusals <= 6

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from lightrag.errors import ContextTooLong
+from lightrag.errors import AccessRefused, ContextTooLong, ModelRefused
 from lightrag.llm.contracts import EmbeddingModel, FloatArray, ModelFacts
 from lightrag.llm.embedding_windows import Windows, measured
 from lightrag.llm.vectors import joined
@@ -16,6 +16,12 @@ from lightrag.llm.vectors import joined
 Purpose = Literal["document", "query"]
 _ROOMS = tuple(int(64 * 1.5**step) for step in range(30))
 """Sizes of windows in bytes of UTF-8. They are fixed, so that what a model refuses first does not show in vectors."""
+
+_REQUEST_REFUSED = (400, 413, 422)
+"""Statuses by which servers refuse what is in a request."""
+
+_FEW_CHARACTERS = 32_000
+"""A call with fewer characters that is refused has too many texts rather than too much text."""
 
 _log = logging.getLogger("lightrag.llm")
 
@@ -25,8 +31,9 @@ class BatchedEmbedding:
 
     At most `max_batch` texts and about `max_characters` go into one call (servers limit the tokens of a call as well as
     its texts). At most `parallel` calls of one `embed` are under way at once; how many there are in all is the
-    limiter's to say. A call that is refused as too long is split in halves, down to the one text that is to blame;
-    this one is embedded as windows. How much the model takes is learned from what it refuses, and remembered.
+    limiter's to say. A call that is refused is split in halves, down to the one text that is to blame; where that is
+    too long, it is embedded as windows. Where none is to blame, the call was too large: servers say so in many ways.
+    How much the model takes is learned from what it refuses, and remembered.
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class BatchedEmbedding:
         self._max_characters = max_characters
         self._parallel = parallel
         self._room: int | None = None
+        self._long = 0
 
     @property
     def facts(self) -> ModelFacts:
@@ -95,11 +103,33 @@ class BatchedEmbedding:
         except ContextTooLong as refusal:
             if len(texts) == 1:
                 return await self._embed_long(texts[0], purpose, refusal)
-        half = len(texts) // 2
-        first = await self._embed(texts[:half], purpose)
-        return joined([first, await self._embed(texts[half:], purpose)], self.facts.dimension)
+        except ModelRefused as refusal:
+            if len(texts) == 1 or isinstance(refusal, AccessRefused) or refusal.status not in _REQUEST_REFUSED:
+                raise
+        half, long = len(texts) // 2, self._long
+        parts = [await self._embed(texts[:half], purpose), await self._embed(texts[half:], purpose)]
+        if self._long == long:
+            self._keep_below(texts)
+        return joined(parts, self.facts.dimension)
+
+    def _keep_below(self, refused: Sequence[str]) -> None:
+        """Make calls smaller than one that was refused although none of its texts is."""
+        half, characters = -(-len(refused) // 2), sum(map(len, refused))
+        if characters > _FEW_CHARACTERS and characters // 2 < self._max_characters:
+            self._max_characters = characters // 2
+        elif characters <= _FEW_CHARACTERS and half < self._max_batch:
+            self._max_batch = half
+        else:
+            return
+        _log.info(
+            "%s refuses large calls; they have at most %s texts and %s characters from now on",
+            self.facts.name,
+            self._max_batch,
+            self._max_characters,
+        )
 
     async def _embed_long(self, text: str, purpose: Purpose, refusal: ContextTooLong) -> FloatArray:
+        self._long += 1
         smaller = _ROOMS[: bisect.bisect_left(_ROOMS, len(measured(text)))]
         for room in reversed(smaller):
             windows = Windows([text], room)

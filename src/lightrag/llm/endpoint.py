@@ -38,7 +38,16 @@ _CONTEXT_SIGNS = (
     "too many tokens",
     "reduce the length",
     "maximum allowed batch size",
+    "tokens per submitted batch",
+    "must have less than",
+    "must match the size of tensor",
+    "must match the existing size",
 )
+_TOO_LONG = re.compile(
+    r"\b(?:inputs?|prompt|texts?|sequence|passage)\b.{0,80}?"
+    r"(?:too long|too large|longer than|larger than|exceed\w*\b.{0,40}?(?:length|token|context|size|max))"
+)
+"""How servers say that a text does not fit that have no word for its reason: who is to blame, and what is wrong."""
 _QUOTA_SIGNS = (
     "insufficient_quota",
     "insufficient balance",
@@ -156,7 +165,8 @@ class Endpoint:
         detail = self._detail(body)
         reason = f"HTTP {status}: {detail}" if detail else f"HTTP {status}"
         lowered = body.lower()
-        if status in (400, 413, 422, 500) and any(sign in lowered for sign in _CONTEXT_SIGNS):
+        # 413 from a proxy in front of the model says nothing of tokens, but less of a text will pass there, too.
+        if status == 413 or (status in (400, 422, 424, 500) and _tells_of_length(lowered)):
             return self.too_long(reason)
         if status == 402 or (status in (400, 403, 429) and any(sign in lowered for sign in _QUOTA_SIGNS)):
             return self.no_access(reason, "the account's quota is used up: add credit or use another key")
@@ -190,3 +200,7 @@ class Endpoint:
             text = text.replace(self.secret, "***")
         text = without_keys(" ".join(text.split()))
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
+
+
+def _tells_of_length(lowered: str) -> bool:
+    return any(sign in lowered for sign in _CONTEXT_SIGNS) or _TOO_LONG.search(lowered) is not None

@@ -76,4 +76,4 @@ class HttpEmbedding:
 
 def ordered(data: Any) -> list[Encoded]:
     """Return the vectors of OpenAI's form, `[{"index", "embedding"}]`, by index."""
-    return [item["embedding"] for item in sorted(data, key=lambda item: item.get("index", 0))]
+    return [item["embedding"] for item in sorted(data, key=lambda item: item.get("index") or 0)]

@@ -242,7 +242,7 @@ class OpenAIEmbedding:
             data = orjson.loads(raw)
             if data.get("error") and not data.get("data"):
                 raise self._client.reported(data["error"])
-            items = sorted(data["data"], key=lambda item: item.get("index", 0))
+            items = sorted(data["data"], key=lambda item: item.get("index") or 0)
             encoded = [item["embedding"] for item in items]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
