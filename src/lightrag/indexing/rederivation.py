@@ -43,7 +43,7 @@ async def derive_again(tx: Storage, chunk_ids: Sequence[str], before: Overlay, a
 async def _derive_group(tx: Storage, chunk_ids: Sequence[str], before: Overlay, after: Overlay) -> Touched:
     extracted = await kept_extractions(tx, chunk_ids)
     known = {item.chunk.id for item in extracted}
-    extracted += await _from_mentions(tx, [key for key in chunk_ids if key not in known])
+    extracted += await keep_adopted(tx, [key for key in chunk_ids if key not in known])
     was = {item.chunk.id: derive(item, before) for item in extracted}
     now = {item.chunk.id: derive(item, after) for item in extracted}
     await tx.graph.delete_mentions(list(now))
@@ -71,7 +71,7 @@ def _changed(was: Derived, now: Derived) -> Touched:
     )
 
 
-async def _from_mentions(tx: Storage, chunk_ids: Sequence[str]) -> list[ExtractedChunk]:
+async def keep_adopted(tx: Storage, chunk_ids: Sequence[str]) -> list[ExtractedChunk]:
     """Return what chunks said that have no extraction, and keep it as one.
 
     Graphs that LightRAG wrote mention chunks that are gone, and sources that never were chunks.

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from lightrag.indexing.contributions import Folder, put_mentions_again, remove_chunks
 from lightrag.indexing.fold import entity_vector_text, relation_vector_text, text_hash
+from lightrag.indexing.progress import now_iso
+from lightrag.indexing.rebuilding import rebuild_graph
 from lightrag.indexing.stale import StaleKey, StaleKind
-from lightrag.storage.contracts import Namespace, Storage, Touched, VectorKind
+from lightrag.storage.contracts import Disagreements, Namespace, Storage, Touched, VectorKind
 from lightrag.storage.rows import chunk_of_row, key_of_pair
 from lightrag.text.words import index_terms
 from lightrag.types import Chunk, DocStatus, DocumentRecord, JsonObject, Pair
@@ -61,6 +63,7 @@ class _Findings:
     missing_vectors: list[tuple[StaleKey, str]] = dataclasses.field(default_factory=list)
     surplus_vectors: list[tuple[VectorKind, str]] = dataclasses.field(default_factory=list)
     broken_documents: list[DocumentRecord] = dataclasses.field(default_factory=list)
+    disagreements: Disagreements = dataclasses.field(default_factory=Disagreements)
 
 
 class Verifier:
@@ -77,9 +80,21 @@ class Verifier:
     async def repair(self) -> VerifyReport:
         """Mend what does not agree: fold again, remove orphans, list missing vectors as stale.
 
-        The report tells the state before; `repaired` counts what was mended. Vectors are made by the pipeline.
+        Where tables contradict each other, the graph is built anew from what was found in chunks. The report tells
+        the state before; `repaired` counts what was mended. Vectors are made by the pipeline.
         """
-        found = await self._compare()
+        before = await self._compare()
+        found = before
+        if before.disagreements.indexes:
+            await self._storage.mend_indexes()
+        if before.disagreements.graph:
+            await rebuild_graph(self._storage, self._fold)
+            found = await self._compare()
+        await self._mend(found)
+        before.report.repaired = before.report.problem_count
+        return before.report
+
+    async def _mend(self, found: _Findings) -> None:
         for orphans in _pages(found.orphan_chunks):
             await self._remove(orphans)
         for chunks in _pages(found.unindexed_chunks):
@@ -100,15 +115,8 @@ class Verifier:
         for kind in VectorKind:
             surplus = [key for of, key in found.surplus_vectors if of == kind]
             await self._storage.vectors(kind).delete(surplus)
-        await self._storage.documents.put(
-            [
-                record.replace(status=DocStatus.PENDING, error_msg=None)
-                for record in found.broken_documents
-                if not record.delete_requested
-            ]
-        )
-        found.report.repaired = found.report.problem_count
-        return found.report
+        for record in found.broken_documents:
+            await self._index_again(record)
 
     async def list_all_vectors(self) -> int:
         """List every vector of the workspace as stale; return how many."""
@@ -122,12 +130,25 @@ class Verifier:
             await self._storage.kv(Namespace.STALE).put({key: due[key] for key in keys})
         return len(due)
 
+    async def _index_again(self, record: DocumentRecord) -> None:
+        """Let the pipeline place the chunks that are missing; what was found in them is not asked for again."""
+        if record.delete_requested:
+            return
+        live = await self._storage.kv(Namespace.TEXT_CHUNKS).get(record.chunks_list)
+        kept = tuple(key for key in record.chunks_list if key in live)
+        await self._storage.documents.put(
+            [record.replace(status=DocStatus.PENDING, error_msg=None, chunks_list=kept, updated_at=now_iso())]
+        )
+
     async def _remove(self, chunk_ids: Sequence[str]) -> None:
         async with self._storage.transaction() as tx:
             await remove_chunks(tx, chunk_ids, self._fold)
 
     async def _compare(self) -> _Findings:
         found = _Findings(VerifyReport())
+        found.disagreements = await self._storage.check()
+        for problem in (*found.disagreements.graph, *found.disagreements.indexes):
+            found.report.note(problem)
         stale = {key async for key, _ in _rows(self._storage, Namespace.STALE)}
         found.report.stale = len(stale)
         owned = await self._check_documents(found)

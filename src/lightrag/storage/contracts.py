@@ -214,6 +214,16 @@ class GraphChanges:
     """Shape (n,)"""
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Disagreements:
+    """What in a store's own bookkeeping contradicts itself, in words; a crash never leaves such a thing behind."""
+
+    graph: tuple[str, ...] = ()
+    """References, totals and copies within the graph. Clearing it and building it anew mends them."""
+    indexes: tuple[str, ...] = ()
+    """What searches read beside the data. `Storage.mend_indexes` makes it anew."""
+
+
 class GraphStore(Protocol):
     """Entities and relations, and under them the mentions that they are folded from.
 
@@ -307,6 +317,10 @@ class GraphStore(Protocol):
 
     async def counts(self) -> tuple[int, int]:
         """Return the numbers of nodes and edges."""
+        ...
+
+    async def clear(self) -> None:
+        """Remove all mentions, nodes and edges, whatever state they are in."""
         ...
 
     async def changes(self, since: int) -> GraphChanges:
@@ -443,6 +457,14 @@ class Storage(Protocol):
 
     async def drop(self, *, keep: Collection[Namespace] = ()) -> None:
         """Delete all data of the workspace but these key-value namespaces. The storage stays open."""
+        ...
+
+    async def check(self) -> Disagreements:
+        """Look for contradictions in the store's own bookkeeping; families that derive all of it find none."""
+        ...
+
+    async def mend_indexes(self) -> None:
+        """Make what searches read anew from the data."""
         ...
 
     async def drop_vectors(self) -> None:

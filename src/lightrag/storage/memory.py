@@ -17,6 +17,7 @@ import numpy as np
 
 from lightrag.errors import ConfigurationError, InvalidInput, StorageMismatch
 from lightrag.storage.contracts import (
+    Disagreements,
     DocumentStore,
     FloatArray,
     GraphStore,
@@ -339,6 +340,13 @@ class _Stores:
     def version(self) -> int | None:
         """Return None: reading costs nothing that would be worth saving."""
         return None
+
+    async def check(self) -> Disagreements:
+        """Return no contradictions: nothing is kept beside the data."""
+        return Disagreements()
+
+    async def mend_indexes(self) -> None:
+        """Do nothing, for the same reason."""
 
     async def drop_vectors(self) -> None:
         """Delete all vectors and forget their dimension."""

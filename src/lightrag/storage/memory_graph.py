@@ -196,6 +196,12 @@ class MemoryGraph:
         """Return the numbers of nodes and edges."""
         return len(self._state.nodes), len(self._state.edges)
 
+    async def clear(self) -> None:
+        """Remove all mentions, nodes and edges."""
+        state = self._changed()
+        for table in (state.sources, state.entities, state.relations, state.nodes, state.edges):
+            table.clear()
+
     async def changes(self, since: int) -> GraphChanges:
         """Return everything, or nothing where `since` is the present sequence number."""
         state, nothing = self._state, np.empty(0, np.int64)

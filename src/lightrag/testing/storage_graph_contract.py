@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lightrag.errors import InvalidInput, StorageError
-from lightrag.storage.contracts import EntityEvidence, Storage, Touched
+from lightrag.storage.contracts import Disagreements, EntityEvidence, Storage, Touched
 from lightrag.types import (
     Entity,
     EntityMention,
@@ -69,6 +69,24 @@ class MentionContract:
         assert (await graph.entity_evidence(["A"], 5))["A"] == before
         assert (await graph.entity_evidence(["A"], 40))["A"].mentions[:5] == before.mentions
         assert (await graph.entity_evidence(["A"], 0))["A"] == EntityEvidence(40, ())
+
+    async def test_a_cleared_graph_is_empty_and_can_be_built_anew(self, storage: Storage) -> None:
+        graph = storage.graph
+        for _ in range(2):
+            async with storage.transaction() as tx:
+                await tx.graph.clear()
+                await tx.graph.put_mentions([entity_mention("A", "c1"), entity_mention("B", "c1")], [])
+                await tx.graph.put_entities([node("A"), node("B")])
+                await tx.graph.put_relations([edge("A", "B")])
+        assert await graph.counts() == (2, 1)
+        assert (await graph.entity_evidence(["A"], 5))["A"].total == 1
+        changes = await graph.changes(0)
+        assert len(changes.mentions) == 2
+        await graph.clear()
+        assert await graph.counts() == (0, 0)
+        assert await graph.scan_mention_keys() == []
+        assert (await graph.changes(changes.seq)).complete or len((await graph.changes(changes.seq)).removed_entities)
+        assert await storage.check() == Disagreements()
 
     async def test_putting_a_mention_again_replaces_it_and_counts_once(self, storage: Storage) -> None:
         graph = storage.graph

@@ -210,6 +210,10 @@ class FileGraph:
         """Return the numbers of nodes and edges."""
         return len(self._session.state.nodes), len(self._session.state.edges)
 
+    async def clear(self) -> None:
+        """Remove all mentions, nodes and edges."""
+        await self._session.write(State.clear_graph)
+
     async def changes(self, since: int) -> GraphChanges:
         """Return what changed after `since`, or everything where that is not known."""
         return self._log.changes(self._session.state, since)

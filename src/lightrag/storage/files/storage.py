@@ -10,6 +10,7 @@ from pathlib import Path
 from lightrag.errors import ConfigurationError, StorageMismatch, StorageUnavailable
 from lightrag.storage.choice import record_family, recorded_family
 from lightrag.storage.contracts import (
+    Disagreements,
     DocumentStore,
     GraphStore,
     KVStore,
@@ -96,6 +97,13 @@ class _Stores:
     def version(self) -> int | None:
         """Return None: reading costs nothing that would be worth saving."""
         return None
+
+    async def check(self) -> Disagreements:
+        """Return no contradictions: indexes and totals are made from the files at every start."""
+        return Disagreements()
+
+    async def mend_indexes(self) -> None:
+        """Do nothing, for the same reason."""
 
     async def drop_vectors(self) -> None:
         """Delete all vectors and forget their dimension."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 from lightrag.storage.contracts import EntityEvidence, GraphChanges, RelationEvidence, Touched
 from lightrag.storage.sqlite import changes, mentions, nodes
+from lightrag.storage.sqlite.schema import clear_graph
 from lightrag.storage.sqlite.session import Session
 from lightrag.storage.sqlite.sql import snapshot
 from lightrag.types import Entity, EntityMention, Pair, Relation, RelationMention
@@ -136,6 +137,10 @@ class SQLiteGraph:
                 return nodes.counts(conn)
 
         return await self._session.read(work)
+
+    async def clear(self) -> None:
+        """Remove all mentions, nodes and edges."""
+        await self._session.write(clear_graph)
 
     async def changes(self, since: int) -> GraphChanges:
         """Return what changed after sequence number `since` (0: everything)."""

@@ -129,13 +129,18 @@ def clear(conn: sqlite3.Connection, keep: Collection[Namespace]) -> None:
     for namespace in Namespace:
         if namespace not in keep:
             conn.execute(f"DELETE FROM kv_{namespace.value}")
-    for table in ("entity_mention", "relation_mention", "relation", "entity", "chunk", "change"):
-        conn.execute(f"DELETE FROM {table}")
-    conn.execute("INSERT INTO change(kind, a) VALUES (0, 0)")
+    clear_graph(conn)
     for table in ("passage", "document", "lease"):
         conn.execute(f"DELETE FROM {table}")
     conn.execute("INSERT INTO passage_index(passage_index) VALUES ('delete-all')")
     clear_vectors(conn)
+
+
+def clear_graph(conn: sqlite3.Connection) -> None:
+    """Delete mentions, nodes and edges, inside a transaction; readers learn that what they hold is void."""
+    for table in ("entity_mention", "relation_mention", "relation", "entity", "chunk", "change"):
+        conn.execute(f"DELETE FROM {table}")
+    conn.execute("INSERT INTO change(kind, a) VALUES (0, 0)")
 
 
 def clear_vectors(conn: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from lightrag.errors import ConfigurationError, StorageMismatch, StorageUnavailable
 from lightrag.storage.contracts import (
+    Disagreements,
     DocumentStore,
     GraphStore,
     KVStore,
@@ -20,6 +21,7 @@ from lightrag.storage.contracts import (
     VectorKind,
     VectorStore,
 )
+from lightrag.storage.sqlite import consistency
 from lightrag.storage.sqlite.documents import SQLiteDocuments
 from lightrag.storage.sqlite.graph import SQLiteGraph
 from lightrag.storage.sqlite.kv import SQLiteKV
@@ -77,6 +79,14 @@ class _Stores:
     async def drop(self, *, keep: Collection[Namespace] = ()) -> None:
         """Delete all data of the workspace but these key-value namespaces."""
         await self._session.write(lambda conn: clear(conn, keep))
+
+    async def check(self) -> Disagreements:
+        """Look for contradictions between tables; takes about a second for 100,000 mentions."""
+        return await self._session.write(consistency.check)
+
+    async def mend_indexes(self) -> None:
+        """Make the text index and the codes of vectors anew."""
+        await self._session.write(consistency.mend_indexes)
 
     async def drop_vectors(self) -> None:
         """Delete all vectors and forget their dimension."""
