@@ -90,3 +90,15 @@ def test_servers_of_every_make_are_understood_when_they_find_a_text_too_long(sta
 )
 def test_other_refusals_are_not_taken_for_a_text_that_is_too_long(status: int, body: str) -> None:
     assert not isinstance(Endpoint("m", "http://h", "the name").from_status(status, body), ContextTooLong)
+
+
+def test_a_key_of_a_letter_leaves_words_readable() -> None:
+    error = Endpoint("m", "http://h", "the name", "k").unreachable("Name or service not known, key k")
+    assert "Name or service not known, key ***" in str(error)
+
+
+def test_an_unknown_certificate_is_told_with_what_to_do() -> None:
+    error = Endpoint("m", "http://h", "the name").unreachable(
+        "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"
+    )
+    assert "SSL_CERT_FILE" in str(error)

@@ -183,3 +183,32 @@ def test_the_sdk_is_not_imported_before_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_an_address_without_its_scheme_is_an_http_address() -> None:
+    async with ModelServer() as server:
+        address = server.openai_url.removeprefix("http://")
+        chat, embedding = OpenAIChat("m", address), OpenAIEmbedding("m", address)
+        assert (await chat.complete(ask("hello"))).text
+        assert (await embedding.embed(["hello"], purpose="query")).shape[0] == 1
+        await chat.aclose()
+        await embedding.aclose()
+
+
+async def test_a_stream_without_events_is_told_from_one_that_broke_off() -> None:
+    async with ModelServer() as server:
+        server.script(Reaction.raw(b"<!doctype html><html><body>Please log in</body></html>"))
+        chat = OpenAIChat("m", server.openai_url)
+        with pytest.raises(UnusableAnswer, match="check the base URL"):
+            await collect(chat, ask("hello"))
+        await chat.aclose()
+
+
+async def test_vectors_whose_indices_are_null_are_taken_in_their_order() -> None:
+    async with ModelServer() as server:
+        server.script(
+            Reaction.raw(b'{"data": [{"index": null, "embedding": [1, 0]}, {"index": null, "embedding": [0, 1]}]}')
+        )
+        embedding = OpenAIEmbedding("m", server.openai_url)
+        assert (await embedding.embed(["a", "b"], purpose="document")).tolist() == [[1, 0], [0, 1]]
+        await embedding.aclose()

@@ -119,3 +119,20 @@ def test_sparse_weights_are_asked_of_one_server_of_openais_dialect(tmp_path: Pat
     for refused in ({}, {"EMBEDDING_BINDING": "ollama"}, {**openai, "EMBEDDING_BACKENDS": backends}):
         with pytest.raises(ConfigurationError, match="EMBEDDING_SPARSE=true asks one server"):
             load(tmp_path, **refused, EMBEDDING_SPARSE="true")
+
+
+@pytest.mark.parametrize("variable", ["LLM_BINDING_HOST", "EMBEDDING_BINDING_HOST", "RERANK_BINDING_HOST"])
+@pytest.mark.parametrize(
+    "address", ['"http://localhost:8000/v1"', "http://local host/v1", "ftp://localhost/v1", "http://"]
+)
+def test_what_cannot_be_an_address_is_refused_at_the_start(tmp_path: Path, variable: str, address: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{variable}.*http://host:port"):
+        load(tmp_path, **{variable: address})
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[::1]:8000/v1", "https://user:pa$s@host/v1", "localhost:8000", " http://h "]
+)
+def test_addresses_of_every_form_are_taken(tmp_path: Path, address: str) -> None:
+    settings = load(tmp_path, LLM_BINDING="openai", LLM_BINDING_HOST=address)
+    assert settings.llm.host == address.strip()

@@ -62,6 +62,8 @@ _KEY_LIKE = re.compile(
     r"|(?<=key=)[^\s&\"']{8,}|-----BEGIN[^-]+PRIVATE KEY-----[\s\S]*?(?:-----END[^-]+-----|$)"
 )
 _EXCERPT = 300
+_SECRET_LENGTH = 8
+"""Shorter keys are no secrets, but words that servers get which want no key."""
 
 
 def public_url(url: str) -> str:
@@ -120,9 +122,10 @@ class Endpoint:
 
     def unreachable(self, reason: str) -> ModelUnreachable:
         """Return the error for a connection that failed, timed out or broke."""
-        return ModelUnreachable(
-            self._text(reason, "check that the server runs and that its address is right; it is tried again")
-        )
+        advice = "check that the server runs and that its address is right; it is tried again"
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            advice = "set SSL_CERT_FILE to a file that holds the certificate of the server, or of who signed it"
+        return ModelUnreachable(self._text(reason, advice))
 
     def late(self, seconds: float | None) -> ModelUnreachable:
         """Return the error for an answer that did not come in time."""
@@ -196,8 +199,11 @@ class Endpoint:
         return f"Model '{self.model}' at {self.host}: {self._clean(reason)} ({advice})"
 
     def _clean(self, text: str) -> str:
-        if self.secret:
+        if len(self.secret) >= _SECRET_LENGTH:
             text = text.replace(self.secret, "***")
+        elif self.secret:
+            # Servers that want no key get one such as `x`: letters within words stay.
+            text = re.sub(rf"(?<!\w){re.escape(self.secret)}(?!\w)", "***", text)
         text = without_keys(" ".join(text.split()))
         return text if len(text) <= _EXCERPT else text[:_EXCERPT] + "…"
 

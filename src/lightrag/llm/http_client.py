@@ -38,7 +38,7 @@ class HttpClient:
         headers: Headers | None = None,
         authorise: Authoriser | None = None,
     ) -> None:
-        self._base_url = base_url.rstrip("/")
+        self._base_url = (base_url if "://" in base_url else f"http://{base_url}").rstrip("/")
         self._timeout = timeout
         self._endpoint = endpoint
         self._headers = {"content-type": "application/json"} | dict(headers or {})

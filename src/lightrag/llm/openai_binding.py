@@ -95,6 +95,8 @@ class OpenAIChat:
                 await events.close()
         for delta in state.rest():
             yield delta
+        if not state.events:
+            raise self._endpoint.unusable("the server sent no piece of an answer", "check the base URL")
         if state.finish_reason is None:
             raise self._endpoint.unreachable("the stream ended before the answer was finished")
         if not state.text.strip():
@@ -155,9 +157,11 @@ class _StreamState:
     thinking: str = ""
     finish_reason: str | None = None
     usage: Usage | None = None
+    events: int = 0
 
     def deltas(self, event: Mapping[str, Any]) -> list[ChatDelta]:
         """Take an event; return what it adds."""
+        self.events += 1
         self.usage = _usage(event.get("usage")) or self.usage
         choices = event.get("choices")
         if not choices:

@@ -48,7 +48,7 @@ class OpenAIClient:
         gateway: Gateway | None = None,
     ) -> None:
         gateway = gateway or Gateway()
-        self._base_url = base_url
+        self._base_url = base_url if "://" in base_url else f"http://{base_url}"
         self._query = dict(gateway.query)
         self._api_key = "" if gateway.key_header else api_key or ""
         self._timeout = timeout

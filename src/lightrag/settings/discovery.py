@@ -1,7 +1,11 @@
-"""Addresses that are looked up: `llmservice:` means the model service that wrote its port into a file."""
+"""Addresses of model servers: written out, or looked up.
+
+`llmservice:` means the model service that wrote its port into a file.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,13 +14,26 @@ from pydantic import BeforeValidator
 SCHEME = "llmservice:"
 PORT_FILE = ".port"
 
+_ADDRESS = re.compile(r"(?:https?://|(?![a-z+.-]*://))[^\s\"'`<>/]+(?:/[^\s\"'`<>]*)?", re.IGNORECASE)
+"""A base URL, also without its scheme, or LightRAG's word for a vendor's own address."""
+
 
 def _models_address(value: Any) -> Any:
-    return f"{_service(value)}/v1" if _is_service(value) else value
+    return f"{_service(value)}/v1" if _is_service(value) else _written(value)
 
 
 def _rerank_address(value: Any) -> Any:
-    return f"{_service(value)}/v1/rerank" if _is_service(value) else value
+    return f"{_service(value)}/v1/rerank" if _is_service(value) else _written(value)
+
+
+def _written(value: Any) -> Any:
+    if not isinstance(value, str) or not value.strip():
+        return value
+    address = value.strip()
+    if not _ADDRESS.fullmatch(address):
+        # The value is not shown: an address may hold a password.
+        raise ValueError("is no address; write it as http://host:port/v1, without quotes and blanks")
+    return address
 
 
 def _is_service(value: Any) -> bool:
