@@ -310,3 +310,15 @@ async def test_the_model_that_the_documents_are_embedded_with_is_in_use(real: Re
             assert "re_embed" in refused.json()["message"]
         assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
         assert (await ada.send("/llm/delete_llm", gone | {"force": True})).json()["retcode"] == 0
+
+
+async def test_an_estimate_calls_nothing_where_texts_are_cut_by_their_meaning(
+    real: Real, upstream: ModelServer
+) -> None:
+    async with real(LIGHTRAG_CHUNKING="semantic_vector") as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.add("OpenAI-API-Compatible", "vectors", "embedding", upstream.openai_url)
+        asked = len(upstream.requests)
+        told = (await ada.send("/documents/estimate", {"texts": [ADA]})).json()
+        assert told["chunks"] == 1
+        assert len(upstream.requests) == asked

@@ -20,7 +20,7 @@ from lightrag.indexing.given import is_given
 from lightrag.indexing.pictures import DESCRIPTION_TOKENS, LEFT, Illustrator
 from lightrag.llm.contracts import ChatRequest
 from lightrag.storage.contracts import Namespace, Storage
-from lightrag.types import Chunk, DocumentRecord, PageSpan, ParsedDocument
+from lightrag.types import Chunk, ChunkingChoice, DocumentRecord, PageSpan, ParsedDocument
 
 MOST_FILES = 50
 """Files that were not read yet and are read for one estimate."""
@@ -108,7 +108,8 @@ class Estimator:
         """Foresee the indexing of texts; `extractor` is None where the bundled parts extract."""
         estimate = WorkEstimate(documents=len(texts))
         for text in texts:
-            cut = self._chunkers.cut(self._chunkers.default, _one(text), doc_id="estimate", file_path="estimate")
+            choice = self._unpaid(self._chunkers.default)
+            cut = self._chunkers.cut(choice, _one(text), doc_id="estimate", file_path="estimate")
             async for chunks in cut:
                 self._add(estimate, chunks, extractor)
         return estimate
@@ -167,7 +168,7 @@ class Estimator:
         extractor: Requests | None,
     ) -> None:
         cut = self._chunkers.cut(
-            choice_of(record) or self._chunkers.default,
+            self._unpaid(choice_of(record) or self._chunkers.default),
             pieces,
             doc_id=record.id,
             file_path=record.file_path,
@@ -176,6 +177,14 @@ class Estimator:
         async for chunks in cut:
             known = await self._storage.kv(Namespace.EXTRACTIONS).get([chunk.id for chunk in chunks])
             self._add(estimate, [chunk for chunk in chunks if chunk.id not in known], extractor)
+
+    def _unpaid(self, choice: ChunkingChoice) -> ChunkingChoice:
+        """Return a way to cut that asks no model, into chunks of about the same size."""
+        if choice.strategy != "semantic_vector":
+            return choice
+        return self._chunkers.resolve(
+            ChunkingChoice("recursive_character", chunk_token_size=choice.chunk_token_size, chunk_overlap_token_size=0)
+        )
 
     def _add(self, estimate: WorkEstimate, chunks: Sequence[Chunk], extractor: Requests | None) -> None:
         for chunk in chunks:
