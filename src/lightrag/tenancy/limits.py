@@ -68,7 +68,8 @@ class LimitState:
     used: int
     reserved: int
     resets_at: float | None
-    """Unix seconds, when nothing counts any more of what does at this moment; None for the number of running calls."""
+    """Unix seconds, when nothing counts any more of what does at this moment; None for the number of running calls,
+    and for a minute in which nothing counts."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,9 +134,11 @@ class LimitBook:
         parts = await _parts(session, limit, window)
         used = sum(part.used for part in parts) if parts else await _used_before(session, subject, kind, window)
         ends: float | None = None
-        if kind is not LimitKind.CONCURRENCY:
+        if kind.slides:
             counting = [part.start for part in parts if part.used or part.reserved]
-            ends = now if kind.slides and not counting else end_of(kind, counting[-1] if kind.slides else window)
+            ends = end_of(kind, counting[-1]) if counting else None
+        elif kind is not LimitKind.CONCURRENCY:
+            ends = end_of(kind, window)
         return LimitState(limit, used, sum(part.reserved for part in parts), ends)
 
     async def _try(self, limits: Sequence[Limit], demand: Demand) -> Reservation:
