@@ -44,6 +44,19 @@ async def test_the_context_is_asked_for_as_far_as_the_model_has_it(
     assert len(server.bodies("/api/show")) == 1
 
 
+async def test_a_server_that_speaks_the_dialect_but_does_not_show_models_is_used() -> None:
+    class ServerWithoutShow(ModelServer):
+        def _information(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+            return None if path == "/api/show" else super()._information(path, body)
+
+    async with ServerWithoutShow() as server:
+        chat = OllamaChat("m", server.url)
+        await chat.complete(ask())
+        await collect(chat, ask())
+        await chat.aclose()
+    assert [body["options"]["num_ctx"] for body in server.bodies("/api/chat")] == [32768, 32768]
+
+
 async def test_the_server_is_told_not_to_cut_the_prompt() -> None:
     async with ModelServer() as server:
         chat, embedding = OllamaChat("m", server.url), OllamaEmbedding("m", server.url)

@@ -31,6 +31,7 @@ MOST_CONTEXT = 32768
 
 _TOP_LEVEL = ("think", "keep_alive")
 _PROBE_SECONDS = 1.0
+_NO_SUCH_ROUTE = (404, 405, 501)
 
 
 class OllamaChat:
@@ -155,8 +156,11 @@ class OllamaChat:
         try:
             with self._client.translated():
                 info = (await sdk.show(self._facts.name)).modelinfo or {}
-        except UnusableAnswer:
-            return None  # servers that speak the dialect in part do not show everything
+        except ModelError as error:
+            # Servers that speak the dialect in part do not show models; the call itself tells what is missing.
+            if isinstance(error, UnusableAnswer) or error.status in _NO_SUCH_ROUTE:
+                return None
+            raise
         value = info.get(f"{info.get('general.architecture')}.context_length")
         return value if isinstance(value, int) and value > 0 else None
 
