@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from .conftest import Real, RealServer
 
@@ -241,3 +245,35 @@ async def settled(server: RealServer, documents: int) -> None:
             if not status["scanning"] and not status["busy"] and await count(server) >= documents:
                 return
             await asyncio.sleep(0.02)
+
+
+async def test_a_document_goes_though_its_file_cannot_be_deleted(real: Real) -> None:
+    async with real() as server:
+        doc_id = (await send(server, "ada.txt")).json()["documents"][0]["doc_id"]
+        await server.idle()
+        file = server.settings.paths.input_dir / "ada.txt"
+        file.unlink()
+        file.mkdir()
+        body = {"doc_ids": [doc_id], "delete_file": True}
+        await server.client.request("DELETE", "/documents/delete_document", json=body)
+        await server.idle()
+        status = (await server.client.get("/documents/pipeline_status")).json()
+        assert await count(server) == 0
+        assert file.exists()
+    assert any("ada.txt could not be deleted" in message for message in status["history_messages"])
+
+
+async def test_everything_is_cleared_though_files_cannot_be_deleted(
+    real: Real, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    async with real() as server:
+        await send(server, "ada.txt")
+        await server.idle()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", refuse)
+            answer = await server.client.delete("/documents")
+        assert await count(server) == 0
+    assert answer.json() == {"status": "success", "message": "All documents cleared successfully. Deleted 0 files."}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest
 from lightrag.documents.folder import scan_folder
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.documents.uploads import remove_abandoned_parts, store_upload
-from lightrag.errors import Conflict, TooLarge
+from lightrag.errors import Conflict, StorageUnavailable, TooLarge
 
 
 def write(path: Path, text: str = "text") -> Path:
@@ -89,6 +90,25 @@ async def test_an_existing_file_is_kept_unless_asked(tmp_path: Path) -> None:
     await store_upload(stream(b"new"), target, 100, overwrite=True)
     assert target.read_text() == "new"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, r"'a\.txt' cannot be stored in .*: No space left on device; free some space"),
+        (errno.EROFS, r"'a\.txt' cannot be stored in .*: Read-only file system; make the folder writable"),
+    ],
+)
+async def test_a_folder_that_cannot_be_written_to_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageUnavailable, match=message):
+        await store_upload(stream(b"new"), tmp_path / "a.txt", 100)
+    assert os.listdir(tmp_path) == []
 
 
 async def test_of_two_uploads_under_one_name_one_wins_whole(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -14,9 +15,11 @@ from typing import BinaryIO, NamedTuple
 from lightrag.documents.folder import PART_SUFFIX
 from lightrag.documents.limits import MIB
 from lightrag.documents.threads import in_thread
-from lightrag.errors import Conflict, TooLarge
+from lightrag.errors import Conflict, StorageUnavailable, TooLarge
 
 _WRITE_BLOCK = MIB
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 class StoredUpload(NamedTuple):
@@ -34,8 +37,20 @@ async def store_upload(
 
     When it returns, the bytes and the file's name are durable. Until then they are in a hidden `.part` file, which is
     removed on any failure and on cancellation. Raises TooLarge beyond `max_bytes`, Conflict where `target` exists and
-    `overwrite` is not set, and what the stream raises.
+    `overwrite` is not set, StorageUnavailable where the folder cannot be written to, NotADirectoryError or
+    FileExistsError where its name is a file's, and what the stream raises.
     """
+    try:
+        return await _store(stream, target, max_bytes, overwrite)
+    except OSError as error:
+        if error.errno not in (*_NO_SPACE, *_NOT_WRITABLE):
+            raise
+        advice = "free some space" if error.errno in _NO_SPACE else "make the folder writable for the server"
+        reason = f"'{target.name}' cannot be stored in {target.parent}: {error.strerror}; {advice}"
+        raise StorageUnavailable(reason) from error
+
+
+async def _store(stream: AsyncIterator[bytes], target: Path, max_bytes: int, overwrite: bool) -> StoredUpload:
     await in_thread(_make_folder, target.parent)
     part = target.parent / f".{uuid.uuid4().hex}{PART_SUFFIX}"
     writer = await in_thread(_PartWriter, part)

@@ -424,6 +424,10 @@ class Pipeline:
             progress.say(f"Put off: {record.file_path}: {error}")
             # The lease is kept for a moment, so that a store in trouble is not asked again at once.
             await asyncio.sleep(self._options.poll_seconds)
+        except Exception as error:
+            _log.exception("Document %s is put off for an unforeseen reason", record.id)
+            progress.say(f"Put off: {record.file_path}: {error!r}")
+            await asyncio.sleep(self._options.poll_seconds)
         finally:
             progress.docs_done += 1
             self._active.pop(record.id, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -18,6 +19,8 @@ from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.scan_log import ScanLog, ScanReport
 from lightrag.storage.contracts import Storage
 from lightrag.types import Accepted, DocStatus, DocumentRecord
+
+_log = logging.getLogger("lightrag.scan")
 
 _REPORTED_EVERY = 5.0
 
@@ -139,23 +142,31 @@ class FolderScan:
             self._progress.say(f"{record.file_path} could not be moved to {relative}: {error.strerror or error}")
 
     async def remove(self, record: DocumentRecord) -> None:
-        """Delete the file of a document, if it has one, wherever it lies."""
+        """Delete the file of a document, if it has one, wherever it lies; where it has to stay, a message says so."""
         if not record.source_file:
             return
-        await asyncio.to_thread(resolve_inside(self._root, record.source_file).unlink, missing_ok=True)
+        await self._unlink(record.source_file)
         first = resolve_inside(self._root, record.file_path)
         if record.source_file != record.file_path and await asyncio.to_thread(
             _has_stamp, first, record.metadata.get(STAMP)
         ):
-            await asyncio.to_thread(first.unlink, missing_ok=True)
+            await self._unlink(record.file_path)
 
     async def delete_files(self) -> int:
-        """Delete all readable files of the folder, but not those that were moved away; return how many."""
+        """Delete all readable files of the folder, but not those that were moved away; return how many went."""
         found = await scan_folder(self._root, await self._suffixes(), await self._skipped())
-        for file in found:
-            path = resolve_inside(self._root, file.relative_path)
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-        return len(found)
+        return sum([await self._unlink(file.relative_path) for file in found])
+
+    async def _unlink(self, name: str) -> bool:
+        """Delete a file; return False where it has to stay, in a folder that nobody may write to for example."""
+        try:
+            await asyncio.to_thread(resolve_inside(self._root, name).unlink, missing_ok=True)
+        except OSError as error:
+            reason = f"The file {name} could not be deleted, and the next scan takes it in again: {error.strerror}"
+            _log.warning(reason)
+            self._progress.say(reason)
+            return False
+        return True
 
     async def check_folder(self, folder: str) -> None:
         """Raise `InvalidInput` where a folder below the input folder is not this workspace's to write to."""
