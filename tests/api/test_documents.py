@@ -89,6 +89,20 @@ async def test_a_document_can_be_updated_by_its_id(real: Real) -> None:
     assert (missing.status_code, missing.json()) == (404, {"detail": "Document doc-none not found"})
 
 
+async def test_an_unchanged_text_gets_the_tags_that_are_given_and_keeps_those_that_are_not(real: Real) -> None:
+    body = {"text": ADA, "file_source": "ada.txt", "on_conflict": "update"}
+    async with real() as server:
+        doc_id = await server.add(ADA, "ada.txt", tags={"topic": "history"})
+        chunks = (await server.row(doc_id))["chunks_list"]
+        same = await server.client.post("/documents/text", json=body)
+        again = await server.client.post("/documents/text", json=body | {"tags": {"topic": "computing"}})
+        await server.idle()
+        row = await server.row(doc_id)
+    assert (same.json()["status"], again.json()["status"]) == ("duplicated", "success")
+    assert again.json()["documents"][0]["status"] == "updated"
+    assert (row["status"], row["tags"], row["chunks_list"]) == ("processed", {"topic": "computing"}, chunks)
+
+
 async def test_texts_without_a_source_are_told_apart_by_their_words(real: Real) -> None:
     async with real() as server:
         first = await server.client.post("/documents/text", json={"text": "One text.", "description": "ignored"})

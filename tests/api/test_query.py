@@ -97,6 +97,7 @@ async def test_a_filter_reaches_the_engine(scripted: Served) -> None:
         (QUESTION | {"conversation_history": [{"role": "", "content": "x"}]}, "conversation_history"),
         (QUESTION | {"conversation_history": [{"role": "user"}]}, "conversation_history"),
         (QUESTION | {"filter": {"tags": {"a": {"b": 1}}}}, "filter"),
+        (QUESTION | {"filter": {"doc_id": ["doc-1"]}}, "filter"),
     ],
 )
 async def test_a_request_that_makes_no_sense_is_refused_by_field(

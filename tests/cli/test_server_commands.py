@@ -58,3 +58,26 @@ def test_a_server_that_is_not_there_is_told(run: Run) -> None:
     assert result.exit_code == 1
     assert "cannot be reached" in result.stdout
     assert run("search", "any", "--url", "http://127.0.0.1:9").exit_code == 1
+
+
+def test_a_folder_is_given_up_at_once_where_no_server_lets_its_files_in(run: Run, notes: Path, server_url: str) -> None:
+    absent = run("ingest", "notes", "--url", "http://127.0.0.1:9")
+    assert absent.exit_code == 1
+    assert absent.output.count("cannot be reached") == 1
+    refused = run("ingest", "notes", "--url", server_url, "--api-key", "wrong")
+    assert refused.exit_code == 2
+    assert refused.output.count("--api-key") == 1
+
+
+def test_an_address_may_leave_out_its_scheme(run: Run, server_url: str) -> None:
+    assert run("doctor", "--url", server_url.removeprefix("http://"), *KEY).exit_code == 0
+
+
+def test_unchanged_files_get_the_tags_that_are_given(run: Run, notes: Path, server_url: str) -> None:
+    where = ("--url", server_url, *KEY)
+    (notes / "ada.md").rename(notes / "lovelace.md")
+    (notes / "lovelace.md").write_text("Augusta Ada King was the Countess of Lovelace.\n")
+    run("ingest", "notes/lovelace.md", *where)
+    assert run("ingest", "notes/lovelace.md", *where, "--tag", "era=victorian").stdout.startswith("1 changed")
+    assert run("ingest", "notes/lovelace.md", *where, "--tag", "era=victorian").stdout.startswith("1 unchanged")
+    assert run("search", "Countess of Lovelace", "--filter-tag", "era=victorian", *where).exit_code == 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lightrag.cli.files import collect
 from lightrag.cli.running import FAILED, OK, Where, console
-from lightrag.cli.targets import SourceFile, Target
+from lightrag.cli.targets import NoServer, SourceFile, Target
 from lightrag.errors import InvalidInput, LightRAGError, StorageError
 from lightrag.types import TagValue
 
@@ -80,7 +80,7 @@ async def _offer_all(
     for file in files:
         try:
             offered = await target.offer(file, tags)
-        except StorageError:
+        except (StorageError, NoServer):
             raise
         except (LightRAGError, OSError) as error:
             summary.fail(file.name, str(error))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from lightrag.cli.targets import Answer, Cited, DocumentState, Offered, Question, SourceFile, Work
+from lightrag.cli.targets import Answer, Cited, DocumentState, NoServer, NotLetIn, Offered, Question, SourceFile, Work
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
 from lightrag.types import DocStatus, JsonObject, TagValue
 
@@ -28,7 +28,10 @@ class ServerTarget:
         headers = {"X-API-Key": api_key} if api_key else {}
         # Answers may take as long as a model needs; connecting may not.
         self._http = httpx.AsyncClient(
-            base_url=url.rstrip("/"), headers=headers, timeout=httpx.Timeout(600, connect=10), trust_env=False
+            base_url=(url if "://" in url else f"http://{url}").rstrip("/"),
+            headers=headers,
+            timeout=httpx.Timeout(600, connect=10),
+            trust_env=False,
         )
 
     async def __aenter__(self) -> Self:
@@ -144,9 +147,9 @@ def _connection_errors(url: str) -> Any:
     try:
         yield
     except httpx.TimeoutException:
-        raise LightRAGError(f"The server at {url} did not answer in time") from None
+        raise NoServer(f"The server at {url} did not answer in time") from None
     except httpx.TransportError as error:
-        raise LightRAGError(
+        raise NoServer(
             f"The server at {url} cannot be reached ({error or type(error).__name__}). "
             "Is it running? Start it with: lightrag-server"
         ) from None
@@ -161,6 +164,8 @@ def _refusal(answer: httpx.Response) -> LightRAGError:
     if isinstance(detail, list):
         detail = "; ".join(f"{item['loc'][-1]}: {item['msg']}" for item in detail)
     if answer.status_code in {401, 403}:
-        detail = f"{detail}; give the server's key with --api-key or LIGHTRAG_API_KEY"
+        return NotLetIn(
+            f"{detail}; give the server's key with --api-key or LIGHTRAG_API_KEY (HTTP {answer.status_code})"
+        )
     kind = _REFUSALS.get(answer.status_code, InvalidInput if answer.status_code < 500 else LightRAGError)
     return kind(f"{detail} (HTTP {answer.status_code})")

@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from lightrag.errors import InvalidInput, LightRAGError
 from lightrag.types import DocStatus, DocumentFilter, JsonObject, Mode, TagValue
+
+
+class NoServer(LightRAGError):
+    """The server cannot be reached: whatever else is asked of it will fail, too."""
+
+
+class NotLetIn(NoServer, InvalidInput):
+    """The server is there, but not for who has no key or the wrong one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

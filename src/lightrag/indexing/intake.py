@@ -96,7 +96,8 @@ async def accept_texts(
     """Store texts and their status rows in one transaction.
 
     A text whose source or content is known already is a duplicate and changes nothing; with `on_conflict` "update" a
-    changed text of a known source replaces it. Raises `InvalidInput` for an empty text; then nothing is stored.
+    changed text of a known source, or one with other tags, replaces it. Raises `InvalidInput` for an empty text; then
+    nothing is stored.
     """
     texts = [clean_document_text(item.text) for item in items]
     for number, text in enumerate(texts, start=1):
@@ -118,8 +119,10 @@ async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on
         existing = await tx.documents.by_file_path(file_path)
     if existing is not None and existing.delete_requested:
         existing = None
-    if existing is not None and (on_conflict == "skip" or existing.content_hash == content_hash):
-        return Accepted("duplicate", existing, track_id)
+    if existing is not None:
+        same = existing.content_hash == content_hash and not _retagged(item.tags, existing)
+        if same or on_conflict == "skip":
+            return Accepted("duplicate", existing, track_id)
     if existing is None:
         twin = await tx.documents.by_content_hash(content_hash)
         if twin is not None and not twin.delete_requested and twin.id != doc_id:
@@ -141,7 +144,7 @@ async def accept_file(storage: Storage, item: FileItem, track_id: str, on_confli
     """Store the status row of a file; it is parsed later.
 
     A file of the same path, or of the same bytes under another path, is a duplicate; with `on_conflict` "update" a
-    changed file of a known path replaces it.
+    changed file of a known path, or one with other tags, replaces it.
     """
     async with storage.transaction() as tx:
         doc_id = document_id("", item.file_path)
@@ -150,6 +153,7 @@ async def accept_file(storage: Storage, item: FileItem, track_id: str, on_confli
             existing = None
         if existing is not None:
             same = existing.source_hash == item.md5 and existing.status is not DocStatus.FAILED
+            same = same and not _retagged(item.tags, existing)
             if same or on_conflict == "skip":
                 return Accepted("duplicate", existing, track_id)
         else:
@@ -169,6 +173,11 @@ async def accept_file(storage: Storage, item: FileItem, track_id: str, on_confli
         )
         await tx.documents.put([record])
         return Accepted("updated" if existing else "accepted", record, track_id)
+
+
+def _retagged(tags: Mapping[str, TagValue], existing: DocumentRecord) -> bool:
+    """Return whether a document gets other tags; none given leaves it those that it has."""
+    return bool(tags) and dict(tags) != dict(existing.tags)
 
 
 def _fresh_record(

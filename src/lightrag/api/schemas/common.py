@@ -60,6 +60,9 @@ def plain_tags(tags: dict[str, Any] | None) -> dict[str, TagValue]:
 class FilterBody(Body):
     """Restricts a question to some documents; filled fields must all hold."""
 
+    # Elsewhere unknown fields are passed over; a misspelt filter would show what it was to leave out.
+    model_config = ConfigDict(extra="forbid")
+
     doc_ids: list[ShortText] = Field(default_factory=list, max_length=10_000)
     file_paths: list[ShortText] = Field(
         default_factory=list, max_length=1000, description="Exact paths or shell patterns such as `reports/*.pdf`."
