@@ -123,6 +123,34 @@ async def test_a_token_that_one_worker_makes_or_ends_counts_in_all(workers: tupl
     await answers(other, 401, "GET", "/documents", "mine", headers=shown)
 
 
+async def test_what_one_worker_changes_holds_for_the_next_request_to_another(
+    workers: tuple[GunicornProcess, Ask, Ask],
+) -> None:
+    server, one, other = workers
+    for asking, changing in ((one, other), (other, one)):
+        assert (await asking("POST", "/workspaces", json={"name": "brief"})).status_code == 201
+        assert (await changing("GET", "/workspaces/brief")).status_code == 200
+        made = (await changing("POST", "/access/tokens", json={"roles": {"brief": "editor"}})).json()
+        shown: Mapping[str, str] = {"Authorization": f"Bearer {made['token']}", "X-API-Key": ""}
+        question = {"json": {"query": "Who?", "only_need_context": True}, "headers": shown}
+        assert (await asking("POST", "/query", "brief", **question)).status_code == 200
+        ended = (await changing("POST", "/access/tokens", json={"roles": {"brief": "editor"}})).json()
+        stale = {"Authorization": f"Bearer {ended['token']}", "X-API-Key": ""}
+        assert (await asking("GET", "/documents", "brief", headers=stale)).status_code == 200
+        assert (await changing("DELETE", f"/access/tokens/{ended['id']}")).status_code == 200
+        assert (await asking("GET", "/documents", "brief", headers=stale)).status_code == 401
+        grant = {"kind": "token", "id": made["id"], "workspace": "brief", "role": "reader"}
+        assert (await changing("PUT", "/access/grants", json=grant)).status_code == 200
+        body = {"text": "Too late.", "file_source": "late.txt"}
+        refused = await asking("POST", "/documents/text", "brief", json=body, headers=shown)
+        assert refused.status_code == 403, refused.text
+        assert (await changing("DELETE", "/workspaces/brief")).status_code == 200
+        # Whoever was entitled must not bring the workspace back.
+        assert (await asking("POST", "/query", "brief", **question)).status_code == 403
+        assert (await asking("GET", "/workspaces/brief")).status_code == 404
+        assert not (server.folder / "rag_storage" / "brief").exists()
+
+
 async def test_a_worker_that_is_killed_in_the_middle_leaves_a_workspace_that_is_whole(
     workers: tuple[GunicornProcess, Ask, Ask],
 ) -> None:

@@ -16,6 +16,7 @@ from lightrag.errors import Conflict, LightRAGError, NotFound, StorageUnavailabl
 from lightrag.settings import Settings, load_settings
 from lightrag.tenancy.audit import Actor
 from lightrag.tenancy.control_plane import ControlPlane, open_control_plane
+from lightrag.tenancy.database import ControlDatabase
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders
 from lightrag.workspaces.tenants import Tenants
@@ -318,7 +319,10 @@ async def test_a_workspace_that_another_process_removed_and_made_anew_is_opened_
         assert (places(settings, "a").data / "lightrag.sqlite3").read_text() == "opened\n"
 
 
-async def test_who_remembers_a_removed_workspace_does_not_bring_it_back(process: Site, settings: Settings) -> None:
+async def test_who_has_not_heard_of_the_removal_of_a_workspace_does_not_bring_it_back(
+    process: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ControlDatabase, "changes", (0, b""))
     async with process() as one, process() as other:
         await other.create("a", ACTOR)
         assert await other.exists("a")

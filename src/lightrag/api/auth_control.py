@@ -1,7 +1,7 @@
 """Tokens and accounts of the control plane at the door.
 
-What a token or account entitles to is remembered for two seconds: a change made in this process holds at once, one
-made in another process within that time.
+What a token or account entitles to is remembered for two seconds at most: a change holds from the next request on, in
+all processes of this machine.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from lightrag.tenancy.rights import TOKEN_PREFIX
 
 if TYPE_CHECKING:
     from lightrag.tenancy.access import Entitlement
+    from lightrag.tenancy.control_plane import ControlPlane
+    from lightrag.tenancy.database import Changes
 
 REMEMBERED = 2.0
 """Seconds."""
@@ -35,8 +37,8 @@ class ControlAccess:
     def __init__(self, door: ControlDoor, clock: Callable[[], float] = time.monotonic) -> None:
         self._door = door
         self._clock = clock
-        self._known: OrderedDict[str, tuple[float, Entitlement | None]] = OrderedDict()
-        self._counted = -REMEMBERED
+        self._known: OrderedDict[str, tuple[float, Changes | None, Entitlement | None]] = OrderedDict()
+        self._counted: tuple[float, Changes | None] = (-REMEMBERED, None)
         self.has_tokens = False
         self.has_users = False
         self.typical_hashes: tuple[str, ...] = ()
@@ -45,44 +47,47 @@ class ControlAccess:
         """Ask anew from here on, after a change."""
         # A question that is still under way puts its answer into what is given up here.
         self._known = OrderedDict()
-        self._counted = -REMEMBERED
+        self._counted = (-REMEMBERED, None)
 
     async def refresh(self) -> None:
         """Find out whether there are tokens and accounts, where that was not asked for a moment."""
-        now = self._clock()
-        if now - self._counted < REMEMBERED:
+        now, plane = self._clock(), await self._door.existing()
+        changes = None if plane is None else plane.database.changes
+        asked, known = self._counted
+        if now - asked < REMEMBERED and known == changes:
             return
-        self._counted = now
-        plane = await self._door.existing()
+        self._counted = (now, changes)
         if plane is not None:
             self.has_tokens, self.has_users, self.typical_hashes = await plane.access.in_use()
 
     async def token(self, token: str) -> Entitlement | None:
         """Return what a token entitles to."""
         plane = await self._door.existing()
-        return None if plane is None else await self._remembered(token, lambda: plane.access.check_token(token))
+        return None if plane is None else await self._remembered(plane, token, lambda: plane.access.check_token(token))
 
     async def user(self, name: str, generation: int) -> Entitlement | None:
         """Return what an account entitles to whose session was begun in a generation."""
         plane = await self._door.existing()
         if plane is None:
             return None
-        return await self._remembered(f"{generation}\n{name}", lambda: plane.access.user(name, generation))
+        return await self._remembered(plane, f"{generation}\n{name}", lambda: plane.access.user(name, generation))
 
     async def password_hash(self, name: str) -> tuple[str, int] | None:
         """Return an account's stored password and its generation."""
         plane = await self._door.existing()
         return None if plane is None else await plane.access.password_hash(name)
 
-    async def _remembered(self, key: str, ask: Callable[[], Awaitable[Entitlement | None]]) -> Entitlement | None:
-        now = self._clock()
+    async def _remembered(
+        self, plane: ControlPlane, key: str, ask: Callable[[], Awaitable[Entitlement | None]]
+    ) -> Entitlement | None:
+        now, changes = self._clock(), plane.database.changes
         # Only the hash of a token is kept in memory for longer than a request.
         key = hashlib.sha256(key.encode()).hexdigest()
-        asked, entitlement = self._known.get(key, (-REMEMBERED, None))
-        if now - asked >= REMEMBERED:
+        asked, state, entitlement = self._known.get(key, (-REMEMBERED, None, None))
+        if now - asked >= REMEMBERED or state != changes:
             known = self._known
             entitlement = await ask()
-            known[key] = (now, entitlement)
+            known[key] = (now, changes, entitlement)
             if len(known) > _MAX_REMEMBERED:
                 known.popitem(last=False)
         ended = entitlement is not None and entitlement.expires_at is not None and entitlement.expires_at <= time.time()

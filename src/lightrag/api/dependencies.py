@@ -77,9 +77,9 @@ class EngineSource:
         tenants = self._server.tenants
         if tenants is None:
             raise StorageUnavailable("The server is starting or stopping; try again in a moment")
-        engine: Engine = await self._held.enter_async_context(
-            tenants.lease(name, creates=may_create(self._scope["method"]))
-        )
+        # Roles are in workspaces that exist: who has nothing else cannot bring one back that was just removed.
+        creates = may_create(self._scope["method"]) and principal_of(self._scope).is_admin
+        engine: Engine = await self._held.enter_async_context(tenants.lease(name, creates=creates))
         return engine
 
 

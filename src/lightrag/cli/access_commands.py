@@ -57,7 +57,7 @@ def token_list(as_json: AsJson = False, working_dir: WorkingDir = None) -> None:
 def token_revoke(
     token_id: Annotated[str, typer.Argument(help="The id that `token list` prints.")], working_dir: WorkingDir = None
 ) -> None:
-    """End a token for good; running servers refuse it within two seconds."""
+    """End a token for good; running servers refuse it from the next request on."""
     from lightrag.cli.access import revoke_token as work
 
     raise typer.Exit(run(work(Where(working_dir=working_dir), token_id)))

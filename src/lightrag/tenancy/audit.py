@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from lightrag.tenancy.contracts import Actor as Actor
-from lightrag.tenancy.database import ControlDatabase, new_key, now_microseconds
+from lightrag.tenancy.database import ControlDatabase, new_key, note_change, now_microseconds
 from lightrag.tenancy.tables import AuditRow
 
 
@@ -53,7 +53,8 @@ class AuditLog:
         after: Mapping[str, Any] | None = None,
         outcome: str = "ok",
     ) -> None:
-        """Add an entry to a unit of work."""
+        """Add an entry to a unit of work, which tells everybody that something was changed."""
+        note_change(session)
         session.add(
             AuditRow(
                 id=new_key(),

@@ -18,9 +18,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from lightrag.errors import ConfigurationError, InvalidInput, StorageError, StorageUnavailable
+from lightrag.tenancy.change_signal import ChangeSignal
 from lightrag.tenancy.names import CONTROL_FILE
 from lightrag.tenancy.schema_version import HEAD, upgrade
 
+Changes = tuple[int, bytes]
+"""A state of the control plane, to be compared with later ones."""
 WRITE_SECONDS = 30.0
 """How long a unit of work waits for those of other processes, on SQLite."""
 _BUSY_MILLISECONDS = 10_000
@@ -67,20 +70,25 @@ def control_url(dsn: str | None, working_dir: Path) -> str:
 
 
 def note_change(session: AsyncSession) -> None:
-    """Have those in this process who keep something of the control plane look again, once the work is committed."""
+    """Have everybody who keeps something of the control plane look again, once the work is committed."""
     session.info[_CHANGED] = 1
 
 
 class ControlDatabase:
     """One pool of connections to the control plane, shared by everything in a process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, signal: ChangeSignal | None = None) -> None:
         self._url = url
+        self._signal = signal
         self._engine: AsyncEngine | None = None
         self._turns = asyncio.Lock()
         """Whose turn it is to write, on SQLite: units of work of one process go in the order in which they came."""
-        self.changes = 0
-        """How many units of work of this process have raised a workspace's version; see `note_change`."""
+        self._changes = 0
+
+    @property
+    def changes(self) -> Changes:
+        """What is equal as long as nobody on this machine has changed what others remember; see `note_change`."""
+        return self._changes, b"" if self._signal is None else self._signal.state
 
     @property
     def is_sqlite(self) -> bool:
@@ -109,6 +117,8 @@ class ControlDatabase:
         engine, self._engine = self._engine, None
         if engine is not None:
             await engine.dispose()
+        if self._signal is not None:
+            self._signal.close()
 
     @contextlib.asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
@@ -121,7 +131,8 @@ class ControlDatabase:
             try:
                 yield session
                 await session.commit()
-                self.changes += session.info.get(_CHANGED, 0)
+                if _CHANGED in session.info:
+                    self._tell_changed()
             except BaseException:
                 await session.rollback()
                 raise
@@ -167,6 +178,11 @@ class ControlDatabase:
                 # What was read stays readable after the block.
                 session.expunge_all()
                 await session.rollback()
+
+    def _tell_changed(self) -> None:
+        self._changes += 1
+        if self._signal is not None:
+            self._signal.give()
 
     def _opened(self) -> AsyncEngine:
         if self._engine is None:

@@ -31,14 +31,14 @@ from lightrag.llm.limiter import closing
 from lightrag.llm.usage import estimate_rerank, estimate_texts, estimate_usage, noted_usage
 from lightrag.llm.wrapper import Wrapper
 from lightrag.tenancy.contracts import ModelType, Price
-from lightrag.tenancy.database import ControlDatabase
+from lightrag.tenancy.database import Changes, ControlDatabase
 from lightrag.tenancy.ledger import ABORTED, CACHED, ERROR, OK, Ledger, UsageEntry, priced
 from lightrag.tenancy.limits import Demand, Limit, LimitBook, Reservation, Subject
 
 FORESEEN_OUTPUT = 1024
 """Tokens of an answer that a call is taken to need at most where nothing is said of it."""
 REMEMBERED = 2.0
-"""Seconds for which limits of a token are remembered; changes made in this process hold at once."""
+"""Seconds for which limits of a token are remembered; changes made on this machine hold at once."""
 _MOST_TOKENS = 10_000
 UNPRICED = Price()
 
@@ -49,7 +49,7 @@ class TokenLimits:
     def __init__(self, database: ControlDatabase, book: LimitBook) -> None:
         self._database = database
         self._book = book
-        self._known: dict[str, tuple[float, int, tuple[Limit, ...]]] = {}
+        self._known: dict[str, tuple[float, Changes, tuple[Limit, ...]]] = {}
 
     async def of(self, token_id: str | None) -> tuple[Limit, ...]:
         """Return the limits of a token; none for work on nobody's behalf."""

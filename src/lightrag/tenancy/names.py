@@ -8,6 +8,8 @@ from lightrag.errors import InvalidInput
 
 CONTROL_FILE = "control.sqlite3"
 """In the working directory, unless a DSN names another database."""
+CHANGES_FILE = ".control-changes"
+"""In the working directory; tells its processes that the control plane was changed."""
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}", re.ASCII)
 _SHOWN = 200

@@ -1,8 +1,8 @@
 """The models of one engine, which follow what the control plane says of its workspace.
 
 Each call goes to what the workspace uses at that moment: its own models where it has some for the role, else those of
-the server. Whether something was changed is looked up at most every two seconds, and at once after a change that was
-made in this process; calls under way end on the clients that they began on. Work in the background waits where a limit
+the server. Whether something was changed is looked up every two seconds, and at once after a change that was made on
+this machine; calls under way end on the clients that they began on. Work in the background waits where a limit
 is reached, and goes on when the limit allows it again; who asks a question is told.
 """
 
@@ -40,6 +40,7 @@ from lightrag.workspaces.model_services import ServiceDoor
 from lightrag.workspaces.server_tally import ServerTally
 
 if TYPE_CHECKING:
+    from lightrag.tenancy.database import Changes
     from lightrag.tenancy.ledger_models import Account
     from lightrag.tenancy.workspace_clients import WorkspaceClients
     from lightrag.tenancy.workspace_models import Plan
@@ -64,7 +65,7 @@ class LiveModels:
         self._door = door
         self._lock = asyncio.Lock()
         self._looked = -REMEMBERED
-        self._changes = -1
+        self._changes: Changes | None = None
         self._version = _UNKNOWN
         self._pause = LimitPause(storage.workspace, self._limits, self.refresh)
         self._base: Models

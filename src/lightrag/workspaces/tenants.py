@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lightrag.engine import Engine
     from lightrag.tenancy.contracts import Actor
     from lightrag.tenancy.control_plane import ControlPlane
+    from lightrag.tenancy.database import Changes
     from lightrag.tenancy.directory import Workspace
     from lightrag.workspaces.archive import ArchiveFacts
 
@@ -43,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 REMEMBERED = 2.0
-"""Seconds for which it is remembered that a workspace exists; so long others may go on with one that is removed."""
+"""Seconds for which it is remembered that a workspace exists, where nothing was changed on this machine."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for what other processes have done to the workspaces that are open here."""
 _RESUMED_AT_ONCE = 2
@@ -92,7 +93,7 @@ class Tenants:
         self._engines = EngineSource(settings, control, open_engine, starts_engines=starts_engines)
         self.models = self._engines.models
         """What the engines share of the control plane's models."""
-        self._known: dict[str, float] = {}
+        self._known: dict[str, tuple[float, Changes | None]] = {}
         self._tending: list[asyncio.Task[None]] = []
         self._jobs = Jobs()
         self.pool: WorkspacePool[Engine] = WorkspacePool(
@@ -137,7 +138,7 @@ class Tenants:
         `NotFound` where workspaces are created by administrators only, `Conflict` for one that is being removed,
         `StorageUnavailable` where it cannot be opened.
         """
-        if not self._is_remembered(name) and not await self.exists(name):
+        if not await self._is_remembered(name) and not await self.exists(name):
             if not self._settings.tenancy.create_on_use:
                 raise NotFound(f"There is no workspace '{name}'; create it first: lightrag workspace create {name}")
             if not creates:
@@ -153,14 +154,14 @@ class Tenants:
         Raises `Conflict` for one that is being removed, renamed or imported, `InvalidInput` for a name that is none.
         """
         folders = self._folders(name)
-        plane = await self._control.existing()
+        plane, changes = await self._control.existing(), await self._changes()
         entry = await self._entry(plane, name) if plane is not None else None
         found = entry is not None or name == self.default or await asyncio.to_thread(folders.hold_data)
         if not found and plane is None:
             # It is being created, which nobody but the control plane could take back.
             found = self.pool.is_known(name)
         if found:
-            self._remember(name)
+            self._remember(name, changes)
             return True
         self._known.pop(name, None)
         if self.pool.is_known(name):
@@ -314,10 +315,10 @@ class Tenants:
 
     async def _register(self, name: str) -> None:
         """Enter a workspace that is created by its first use, where a control plane is kept at all."""
-        plane = await self._control.existing()
+        plane, changes = await self._control.existing(), await self._changes()
         if plane is not None:
             await plane.directory.ensure(name, _server())
-        self._remember(name)
+        self._remember(name, changes)
 
     async def _existing(self, name: str) -> None:
         if not await self.exists(name):
@@ -336,19 +337,19 @@ class Tenants:
             await asyncio.sleep(LOOK_EVERY)
             names = [name for name in self.pool.names() if name and name != self.default]
             try:
-                plane = await self._control.existing() if names else None
+                plane, changes = await self._control.existing() if names else None, await self._changes()
                 if plane is not None:
-                    await self._compare(names, await plane.directory.states(names))
+                    await self._compare(names, await plane.directory.states(names), changes)
             except LightRAGError as error:
                 _log.debug("the control plane was not asked for the workspaces: %s", error)
             except Exception:
                 _log.exception("the watch over the workspaces met an unforeseen error; it goes on")
 
-    async def _compare(self, names: list[str], states: Mapping[str, str]) -> None:
+    async def _compare(self, names: list[str], states: Mapping[str, str], changes: Changes | None) -> None:
         for name in names:
             state = states.get(name)
             if state == "active":
-                self._remember(name)
+                self._remember(name, changes)
             elif state is not None or not await asyncio.to_thread(self._folders(name).hold_data):
                 self._known.pop(name, None)
                 await self.pool.evict(name, patience=0)
@@ -398,13 +399,19 @@ class Tenants:
     def _folders(self, name: str) -> WorkspaceFolders:
         return WorkspaceFolders.of(self._settings, name)
 
-    def _is_remembered(self, name: str) -> bool:
-        return time.monotonic() - self._known.get(name, -REMEMBERED) < REMEMBERED
+    async def _changes(self) -> Changes | None:
+        plane = await self._control.existing()
+        return None if plane is None else plane.database.changes
 
-    def _remember(self, name: str) -> None:
+    async def _is_remembered(self, name: str) -> bool:
+        at, changes = self._known.get(name, (-REMEMBERED, None))
+        return time.monotonic() - at < REMEMBERED and changes == await self._changes()
+
+    def _remember(self, name: str, changes: Changes | None) -> None:
+        """Note that there is a workspace; `changes` is from before it was looked for."""
         if len(self._known) > 100_000:
             self._known.clear()
-        self._known[name] = time.monotonic()
+        self._known[name] = (time.monotonic(), changes)
 
 
 def _server() -> Actor:

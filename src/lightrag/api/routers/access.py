@@ -138,7 +138,7 @@ async def revoke_token(
     plane: PlaneDep,
     actor: ActorDep,
 ) -> TokenEntry:
-    """End a token for good: at once here, within two seconds in other processes."""
+    """End a token for good; the next request with it is refused."""
     principal = principal_of(request.scope)
     if not principal.is_admin:
         await _governed_token(plane, principal, token_id)
