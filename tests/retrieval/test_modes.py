@@ -48,6 +48,16 @@ async def test_local_finds_entities_by_low_level_keywords_with_their_relations_a
     assert set(docs(found)) == {"film", "person"}
 
 
+async def test_an_entity_that_is_named_stands_before_those_that_only_resemble_it(storage: Storage) -> None:
+    parts = [Passage(f"part{n}", f"Part {n} fits.", [(f"Part {n}", "fits", "Pump")]) for n in range(40)]
+    await shelve(storage, [*parts, Passage("odd", "It leaks.", [("Xylo", "leaks at", "Valve")])])
+    modes: tuple[Mode, ...] = ("local", "hybrid", "mix")
+    for mode in modes:
+        param = QueryParam(mode=mode, top_k=3, ll_keywords=["part that fits the pump"])
+        found = await reader(storage).retrieve("Which part stands beside the Xylo?", param)
+        assert found.entities[0].name == "Xylo", mode
+
+
 async def test_global_finds_relations_by_high_level_keywords_with_their_ends_and_passages(films: Storage) -> None:
     found = await reader(films).retrieve(
         "tell me more", QueryParam(mode="global", hl_keywords=["departure of the Ferry at Noon"], top_k=1)

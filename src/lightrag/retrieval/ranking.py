@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,9 @@ from lightrag.types import Keywords, ListRank, Mode, Pair, Relation
 
 GRAPH = "graph"
 """Name of the list of chunks by what the walk brought to them."""
+
+MOST_NAMED = 8
+"""Entities that stand before all others because the question spells their names."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,8 +48,9 @@ class GraphRanking:
         graph = ways.graph
         self._ways = ways
         self._candidates = candidates
+        self._named = _named(graph, question, keywords)
         self._seeds = chunk_weights(candidates.dense, candidates.lexical, rules, candidates.sparse)
-        entity_seeds = _entity_seeds(ways, candidates, mode, question, keywords, rules)
+        entity_seeds = _entity_seeds(ways, candidates, mode, self._named, rules)
         total = float(entity_seeds.sum()) + sum(self._seeds.values())
         scale = 1 / total if total else 0.0
         chunk_seeds = np.zeros(graph.chunk_count, np.float32)
@@ -58,6 +63,20 @@ class GraphRanking:
             returning = 0.0 if index is not None else rules.loner_return
             self._own[key] = (rules.own_share + returning) * weight * scale
         self._walked: Walked = walk(ways, entity_seeds * np.float32(scale), chunk_seeds, rules)
+
+    @property
+    def entities(self) -> list[str]:
+        """Names that the question spells, then those that were found for it; none where entities are not searched.
+
+        A model may find a neighbour nearer than the very entity that is named, where names are numbers or codes.
+        """
+        found = [hit.key for hit in self._candidates.entities]
+        named = [self._ways.graph.names[index] for index in self._named[:MOST_NAMED]] if found else []
+        return list(dict.fromkeys([*named, *found]))
+
+    def entity_order(self) -> list[str]:
+        """Return the names that a question brings up: named or found themselves, or ends of found relations."""
+        return interleave(self.entities, _ends(self._candidates.relations))
 
     def chunks(self, limit: int) -> list[RankedKey]:
         """Return the best chunks of all."""
@@ -111,11 +130,6 @@ class GraphRanking:
         return [RankedKey(key, scores[key], found_by(key)) for key in best]
 
 
-def entity_order(candidates: Candidates) -> list[str]:
-    """Return the names that a question's lists bring up: found themselves, or ends of found relations."""
-    return interleave([hit.key for hit in candidates.entities], _ends(candidates.relations))
-
-
 def relation_order(edges: Sequence[Pair], candidates: Candidates) -> list[Pair]:
     """Return the relations that a question brings up: edges of found entities, or found themselves."""
     return interleave(
@@ -143,7 +157,7 @@ def _holds(graph: GraphArrays, pool: FloatArray, key: str) -> bool:
 
 
 def _entity_seeds(
-    ways: Transitions, candidates: Candidates, mode: Mode, question: str, keywords: Keywords, rules: WalkRules
+    ways: Transitions, candidates: Candidates, mode: Mode, named: Sequence[int], rules: WalkRules
 ) -> FloatArray:
     """Weigh the entities from which the walk starts.
 
@@ -167,9 +181,13 @@ def _entity_seeds(
     for found in filled:
         located = [(index, weight) for name, weight in found if (index := graph.entity(name)) is not None]
         seeds += _mass(ways, located, rules.relation_mass / len(filled))
-    named = {index for run in spellings_in(question) for index in graph.entities_named(run)}
-    named |= {index for word in keywords.low_level for index in graph.entities_named(spelling(word))}
     return seeds + _mass(ways, [(index, 1.0) for index in sorted(named)], rules.name_mass)
+
+
+def _named(graph: GraphArrays, question: str, keywords: Keywords) -> list[int]:
+    """Return the entities that a question names as they are spelled: keywords first, then runs of its words."""
+    spellings = itertools.chain(map(spelling, keywords.low_level), spellings_in(question))
+    return list(dict.fromkeys(index for key in spellings for index in graph.entities_named(key)))
 
 
 def _mass(ways: Transitions, located: Sequence[tuple[int, float]], mass: float) -> FloatArray:

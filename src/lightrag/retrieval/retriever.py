@@ -42,7 +42,6 @@ from lightrag.retrieval.question_models import ModelsOf, QuestionModels, no_mode
 from lightrag.retrieval.ranking import (
     GraphRanking,
     RankedKey,
-    entity_order,
     ranks_by_list,
     relation_order,
 )
@@ -192,10 +191,9 @@ class Retriever:
         wanted = max(param.chunk_top_k, DEPTH)
         ranked = ranking.chunks(wanted) if param.mode == "mix" else []
         most = max(param.top_k, DEPTH)
-        names = entity_order(candidates)[: 2 * most]
-        found_names = [hit.key for hit in candidates.entities]
+        names = ranking.entity_order()[: 2 * most]
         visible = None if scope is None else scope.pairs
-        pairs = relation_order(ranking.edges_of(found_names, most, visible), candidates)[: 2 * most]
+        pairs = relation_order(ranking.edges_of(ranking.entities, most, visible), candidates)[: 2 * most]
         entities, relations, stored = await asyncio.gather(
             self._reader.entities(names, scope),
             self._reader.relations(pairs, scope),
