@@ -15,6 +15,7 @@ from typing import NoReturn
 import uvicorn
 
 from lightrag.api.context import ServerContext
+from lightrag.api.footprint import keep_small
 from lightrag.api.logs import configure_logging
 from lightrag.errors import ConfigurationError
 from lightrag.settings import Settings, auth_warnings, load_settings
@@ -28,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Start the server and serve until a signal stops it; exits with 2 for wrong settings, 1 where it cannot start."""
     # Nothing of what is imported and built during the start is garbage.
     gc.disable()
+    keep_small()
     try:
         settings = load_settings(sys.argv[1:] if argv is None else argv, os.environ, Path.cwd())
         listener = open_socket(settings)

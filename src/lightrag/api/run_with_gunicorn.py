@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from lightrag.api.footprint import keep_small
 from lightrag.api.lightrag_server import GRACE_SECONDS, open_socket
 from lightrag.api.logs import configure_logging
 from lightrag.api.start_board import StartBoard
@@ -43,6 +44,8 @@ _log = logging.getLogger("lightrag.gunicorn")
 def main(argv: Sequence[str] | None = None) -> None:
     """Start the workers and serve until a signal ends it; exits with 2 for wrong settings, 1 where none can start."""
     arguments = tuple(sys.argv[1:] if argv is None else argv)
+    # Workers, which are forked, inherit it.
+    keep_small()
     try:
         settings = read_settings(arguments)
         check_storage(settings)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from lightrag.indexing.contributions import (
 )
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.full_text import (
+    WHOLE_CHARS,
     StoredText,
     delete_text,
     md5_hex,
@@ -50,6 +52,9 @@ T = TypeVar("T")
 GROUP = 64
 """Chunks that are placed, removed or folded in one transaction."""
 
+SHORT_CHARS = 100_000
+"""Texts up to this length are read and cut as many at a time as there are documents."""
+
 ParseFile = Callable[[DocumentRecord], Awaitable[ParsedDocument]]
 RemoveFile = Callable[[DocumentRecord], Awaitable[None]]
 
@@ -64,10 +69,23 @@ class ExtractionGate:
     def __init__(self, width: int) -> None:
         self.width = width
         self._semaphore = asyncio.Semaphore(width)
+        self._readers = asyncio.Semaphore(2)
         self.chunks = 0
         """Chunks that wait for the extractor or are with it."""
         self.opening = 0
         """Documents whose chunks are not known yet."""
+
+    @contextlib.asynccontextmanager
+    async def reading(self, length: int) -> AsyncIterator[None]:
+        """Let few texts of some length be held at the same time.
+
+        Short ones need no bounds, and those that come in pieces take long but little memory.
+        """
+        if not SHORT_CHARS < length <= WHOLE_CHARS:
+            yield
+            return
+        async with self._readers:
+            yield
 
     async def through(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` when there is room."""
@@ -158,7 +176,12 @@ class DocumentJob:
 
         A large text comes in pieces, and is held as a whole only where it is cut in another way than by its content.
         """
-        head = await self._text()
+        await self._take_in()
+        async with self._tools.gate.reading(self._record.content_length):
+            return await self._cut(choice, created)
+
+    async def _cut(self, choice: ChunkingChoice, created: int) -> list[Chunk]:
+        head = await self._head()
         texts, doc_id = self._tools.storage.kv(Namespace.FULL_DOCS), self._record.id
         old = frozenset(self._record.chunks_list)
         placed: list[Chunk] = []
@@ -221,8 +244,8 @@ class DocumentJob:
         await self._write(close)
         self.released = True
 
-    async def _text(self) -> StoredText:
-        """Return the head of the document's text, which is read from its file and stored if it is not yet."""
+    async def _take_in(self) -> None:
+        """Read the document's text from its file and store it, where that is not done yet."""
         record = self._record
         if record.source_file and (not record.content_hash or await self._has_pictures_left()):
             await self._update()
@@ -234,9 +257,13 @@ class DocumentJob:
             await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed.text)
             if await self._write(lambda tx: self._keep_text(tx, illustrated, content_hash)):
                 raise Superseded
-        head = await read_head(self._tools.storage.kv(Namespace.FULL_DOCS), record.id)
+
+    async def _head(self) -> StoredText:
+        """Return the head of the document's stored text."""
+        doc_id = self._record.id
+        head = await read_head(self._tools.storage.kv(Namespace.FULL_DOCS), doc_id)
         if head is None:
-            raise NotFound(f"The text of document {record.id} is missing from the store; insert the document again")
+            raise NotFound(f"The text of document {doc_id} is missing from the store; insert the document again")
         return head
 
     async def _has_pictures_left(self) -> bool:
