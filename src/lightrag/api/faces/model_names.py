@@ -9,6 +9,7 @@ import dataclasses
 import re
 
 from lightrag.settings import ServerSettings
+from lightrag.tenancy.names import check_name
 from lightrag.types import MODES, Mode
 
 _DEFAULT_BASE = "lightrag"
@@ -67,6 +68,20 @@ def parse_model_name(text: str, own: SimulatedModel) -> ModelName | None:
     if mode is None and tag not in (None, _ANY_TAG, own.tag):
         return None
     return ModelName(text, found["workspace"], mode)
+
+
+def parse_any_name(text: str, own: SimulatedModel) -> ModelName:
+    """Return what a model name asks for where names of other models and tags stand for this server's.
+
+    A workspace in the name counts all the same, so that nobody is answered from another one. Raises `InvalidInput` for
+    a workspace's name that is none.
+    """
+    text = text.strip()
+    found = parse_model_name(text, own)
+    if found is None and text.startswith(f"{own.base}@"):
+        workspace = text.removeprefix(f"{own.base}@").rpartition(":")[0] or text.removeprefix(f"{own.base}@")
+        return ModelName(text, check_name(workspace))
+    return found or ModelName(text)
 
 
 def model_names(own: SimulatedModel) -> list[str]:

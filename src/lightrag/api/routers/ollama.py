@@ -13,7 +13,7 @@ from lightrag.api.faces.asking import ask, engine_named, in_time
 from lightrag.api.faces.bodies import body_docs, read_body
 from lightrag.api.faces.conversation import Said, Turn, plain_turn, read_turn
 from lightrag.api.faces.errors import FaceError
-from lightrag.api.faces.model_names import ModelName, SimulatedModel, parse_model_name
+from lightrag.api.faces.model_names import ModelName, SimulatedModel, parse_any_name, parse_model_name
 from lightrag.api.faces.ollama_wire import CREATED_AT, Kind, OllamaWire, ollama_lines
 from lightrag.api.faces.stops import StopCutter
 from lightrag.api.routers.responses import Responses, errors
@@ -207,7 +207,7 @@ async def embeddings(request: Request, engines: EnginesDep, settings: SettingsDe
 
 def _asked_model(name: str | None, own: SimulatedModel) -> ModelName | None:
     """Return what a model's name asks for; names of other models stand for this one, as they do for LightRAG."""
-    return parse_model_name(name, own) if name else None
+    return parse_any_name(name, own) if name else None
 
 
 def _wire(kind: Kind, own: SimulatedModel, turn: Turn) -> OllamaWire:
