@@ -237,6 +237,8 @@ ODD: list[dict[str, Any]] = [
     {"api_base": "http://localhost/v1?key=1"},
     {"api_base": "http://localhost:99999/v1"},
     {"api_base": "http://[::1"},
+    {"api_base": "http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460/v1"},
+    {"api_base": "http://a\u200db.example/v1"},
     {"api_base": "http://169.254.169.254/latest"},
     {"api_base": "http://10.0.0.1/v1"},
     {"api_base": "http://0.0.0.0/v1"},

@@ -48,7 +48,7 @@ def normalised(text: str, *, keeps_path: bool = False) -> str:
     path = parts.path.rstrip("/")
     if not keeps_path:
         path = _ENDINGS.sub("", path).rstrip("/")
-    return urlunsplit((parts.scheme, _host(parts), path, "", ""))
+    return _usable(urlunsplit((parts.scheme, _host(parts), path, "", "")))
 
 
 def _split(text: str) -> SplitResult:
@@ -58,6 +58,17 @@ def _split(text: str) -> SplitResult:
     except ValueError:
         raise InvalidInput("The base URL is malformed") from None
     return parts
+
+
+def _usable(url: str) -> str:
+    """Return a URL that the clients can read, too. Raises `InvalidInput`."""
+    import httpx2
+
+    try:
+        httpx2.URL(url)
+    except httpx2.InvalidURL:
+        raise InvalidInput("The base URL is malformed; look at the host's name") from None
+    return url
 
 
 def _host(parts: SplitResult) -> str:
