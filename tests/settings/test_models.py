@@ -33,6 +33,16 @@ def test_openai_ollama_means_one_for_chat_and_the_other_for_embeddings(tmp_path:
     assert (settings.llm.binding, settings.embedding.binding) == ("openai", "ollama")
 
 
+def test_an_unknown_binding_is_refused_once_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(tmp_path, LLM_BINDING="nonsense")
+    message = str(refused.value)
+    assert message.count("nonsense") == 1
+    assert "'ollama'" in message
+    assert "'openai-ollama'" in message
+    assert "literal" not in message
+
+
 @pytest.mark.parametrize("word", ["none", "embedded"])
 def test_no_model_server_at_all(tmp_path: Path, word: str) -> None:
     settings = load(tmp_path, LLM_BINDING=word)

@@ -122,7 +122,7 @@ class Endpoint:
 
     def unreachable(self, reason: str) -> ModelUnreachable:
         """Return the error for a connection that failed, timed out or broke."""
-        advice = "check that the server runs and that its address is right; it is tried again"
+        advice = "check that the server runs and that its address is right"
         if "CERTIFICATE_VERIFY_FAILED" in reason:
             advice = "set SSL_CERT_FILE to a file that holds the certificate of the server, or of who signed it"
         return ModelUnreachable(self._text(reason, advice))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
 from lightrag.errors import ConfigurationError
 from lightrag.settings.auth import AuthSettings, auth_problems, strict_whitelist
@@ -194,7 +195,7 @@ class _Loader:
         try:
             return group.model_validate({field: value.text for field, (_, value) in found.items()})
         except ValidationError as error:
-            for problem in error.errors(include_url=False):
+            for problem in _without_alternatives(error.errors(include_url=False)):
                 item, value = found[str(problem["loc"][0])]
                 where = "".join(f"entry {at + 1}: " if isinstance(at, int) else f"{at}: " for at in problem["loc"][1:])
                 self._problems.append(_problem(value, item.is_secret, where + problem["msg"]))
@@ -302,6 +303,22 @@ def _known_variables() -> Iterator[str]:
 def _nearest(name: str, known: set[str]) -> str | None:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     return near[0] if near else None
+
+
+def _without_alternatives(problems: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Return problems with those about one field that takes several sets of words made one."""
+    words: dict[int | str, ErrorDetails] = {}
+    kept: list[ErrorDetails] = []
+    for problem in problems:
+        field = problem["loc"][0]
+        if problem["type"] != "literal_error":
+            kept.append(problem)
+        elif field in words:
+            words[field]["msg"] += f", or else {problem['ctx']['expected']}"
+        else:
+            words[field] = {**problem, "loc": (field,)}
+            kept.append(words[field])
+    return kept
 
 
 def _problem(value: Found, is_secret: bool, message: str) -> str:
