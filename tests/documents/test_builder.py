@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightrag.documents.builder import TextBuilder, TextCollector, clean
+from lightrag.documents.builder import HELD_CHARS, Summary, TextBuilder, TextCollector, clean
 from lightrag.documents.limits import ParseLimits
 
 PIECES = st.lists(st.text(st.sampled_from("ab é世🦦 \t\n\r\x00\x07\x0c\x85\ud83e\udda6\ufeff")), max_size=8)
@@ -18,9 +19,8 @@ def built(pages: list[list[str]]) -> tuple[str, dict[int, str]]:
         out.start_page(number)
         for block in blocks:
             out.block(block)
-    summary = out.finish()
-    text = collector.take()
-    return text, {span.page: text[span.start : span.end] for span in summary.pages}
+    document = collector.document(out.finish())
+    return document.text, {span.page: document.text[span.start : span.end] for span in document.pages}
 
 
 @given(st.lists(PIECES, max_size=5))
@@ -41,8 +41,7 @@ def test_streamed_text_is_clean(pieces: list[str]) -> None:
     out = TextBuilder(ParseLimits(), collector.add)
     for piece in pieces:
         out.add(piece)
-    out.finish()
-    text = collector.take()
+    text = collector.document(out.finish()).text
     assert not set(text) & set("\r\x00\x07\x0c\x85\ufeff")
     text.encode("utf-8")
 
@@ -54,9 +53,39 @@ def test_line_ends_do_not_depend_on_how_the_text_was_cut(pieces: list[str]) -> N
     out = TextBuilder(ParseLimits(), collector.add)
     for letter in whole:
         out.add(letter)
-    out.finish()
-    assert collector.take() == clean(whole)
+    assert collector.document(out.finish()).text == clean(whole)
 
 
 def test_halves_of_one_character_are_joined_and_lone_ones_dropped() -> None:
     assert clean("a\ud83e\udda6b\ud83ec\udda6") == "a🦦bc"
+
+
+@given(st.lists(st.text(st.sampled_from("ab é世🦦 \n"), max_size=9), max_size=9), st.integers(1, 7))
+def test_a_long_text_comes_back_from_its_file_in_pieces(parts: list[str], size: int) -> None:
+    collector = TextCollector(ParseLimits())
+    out = TextBuilder(ParseLimits(), collector.add)
+    for part in parts:
+        out.add(part)
+        collector.write()
+    document, text = collector.document(out.finish()), "".join(parts)
+    assert (document.text, document.length, document.is_blank) == (
+        "",
+        len(text),
+        not text or text.isspace(),
+    ) or not parts
+    pieces = list(document.pieces(size))
+    assert pieces == [text[start : start + size] for start in range(0, len(text), size)]
+    assert document.whole() == text
+
+
+def test_without_a_place_for_files_a_long_text_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    collector = TextCollector(ParseLimits())
+    collector.add("x" * (HELD_CHARS + 1))
+    assert collector.is_full
+    collector.write()
+    assert collector.document(Summary((), None, ())).text == "x" * (HELD_CHARS + 1)
+
+
+def refuse(**_options: object) -> None:
+    raise FileNotFoundError("No usable temporary directory found")

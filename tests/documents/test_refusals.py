@@ -243,7 +243,6 @@ async def test_sizes_beyond_the_limits(tmp_path: Path) -> None:
     for limits, reason in (
         (ParseLimits(max_file_bytes=999), "MiB are allowed"),
         (ParseLimits(max_text_chars=999), "more than 999 characters"),
-        (ParseLimits(max_text_memory_bytes=500), "of memory"),
     ):
         async with DocumentParser(limits) as parser:
             with pytest.raises(TooLarge, match=reason):

@@ -27,7 +27,7 @@ async def test_a_text_comes_back_with_its_pages_and_goes_without_a_trace(length:
     await storage.open()
     store = storage.kv(Namespace.FULL_DOCS)
     text = ("äöü 中文 text " * (length // 12 + 1))[:length]
-    await store_parts(store, "doc-1", text)
+    await store_parts(store, "doc-1", ParsedDocument(text))
     assert await read_text(store, "doc-1") is None
     await store_head(store, "doc-1", ParsedDocument(text, (PageSpan(1, 0, length),)), "a.txt")
     assert await read_text(store, "doc-1") == text
