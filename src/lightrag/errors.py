@@ -74,7 +74,9 @@ class ConfigurationError(LightRAGError):
 class LimitReached(LightRAGError):
     """A limit of the workspace or token does not allow this call at present; nothing was called."""
 
-    def __init__(self, message: str, retry_after: float, kind: str = "", subject: str = "") -> None:
+    def __init__(
+        self, message: str, retry_after: float, kind: str = "", subject: str = "", *, is_brief: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds until the limit allows calls again, as far as that is known."""
@@ -82,6 +84,8 @@ class LimitReached(LightRAGError):
         """Which limit it is, as `tokens_per_day`."""
         self.subject = subject
         """`workspace` or `token`."""
+        self.is_brief = is_brief
+        """Whether there may be room as soon as one of the calls that run is over."""
         self.token_id: str | None = None
         """Which token it is, where the limit is a token's."""
 
@@ -89,9 +93,9 @@ class LimitReached(LightRAGError):
     def holds_back(self) -> str | None:
         """The token whose work has to wait, other work of the workspace need not; None where that is not so.
 
-        Of calls at the same time one is free soon: that is waited for by the call itself.
+        Where calls that run make room soon, that is waited for by the call itself.
         """
-        return self.token_id if self.subject == "token" and self.kind != "concurrency" else None
+        return self.token_id if self.subject == "token" and not self.is_brief else None
 
 
 class RateLimited(LimitReached):

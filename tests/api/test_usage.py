@@ -147,8 +147,9 @@ async def test_64_questions_at_once_stay_within_the_budget(real: Real, upstream:
         await ada.limit(tokens_per_day=10_000)
         answers = await asyncio.gather(*(ada.ask(f"Question {n}", max_tokens=64) for n in range(64)))
         statuses = {answer.status_code for answer in answers}
-        assert statuses == {200, 402}, [answer.text for answer in answers][:3]
-        refused = next(answer for answer in answers if answer.status_code == 402)
+        # 429 where what is left is only reserved by the calls that run.
+        assert statuses in ({200, 402}, {200, 429}, {200, 402, 429}), [answer.text for answer in answers][:3]
+        refused = next(answer for answer in answers if answer.status_code != 200)
         assert "tokens_per_day" in refused.json()["detail"]
         assert int(refused.headers["Retry-After"]) > 0
         state = (await ada.get("/llm/limits"))["tokens_per_day"]
@@ -172,6 +173,20 @@ async def test_indexing_pauses_at_a_limit_and_goes_on_when_it_is_raised(real: Re
         await ada.limit(tokens_per_day=None)
         await ada.idle()
         assert (await ada.engine.status_counts())["processed"] == 1
+
+
+async def test_indexing_uses_up_a_budget_of_which_calls_side_by_side_reserve_more_than_they_need(real: Real) -> None:
+    async with ModelServer(dimension=32, latency=0.1) as slow, real(COSINE_THRESHOLD="-1") as server:
+        ada = Tenant(server, "tenant-a")
+        await _openai(ada, slow)
+        await ada.limit(tokens_per_day=6000)
+        for number in range(6):
+            await ada.index(f"{ADA} Number {number}.", f"{number}.txt")
+        await ada.idle()
+        state = (await ada.get("/llm/limits"))["tokens_per_day"]
+        assert (await ada.engine.status_counts())["processed"] == 6
+        assert 0 < state["used"] < 6000
+        assert (await ada.get("/documents/pipeline_status")).get("paused_until") is None
 
 
 async def test_an_aborted_stream_is_paid_for(real: Real) -> None:

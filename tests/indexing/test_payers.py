@@ -26,7 +26,7 @@ ANN, BEN = Caller("ann"), Caller("ben")
 
 
 def limit_of(token: str, kind: str = "tokens_per_day", seconds: float = 1000.0) -> LimitReached:
-    error = BudgetExceeded("The token's limit is reached", seconds, kind, "token")
+    error = BudgetExceeded("The token's limit is reached", seconds, kind, "token", is_brief=kind == "concurrency")
     error.token_id = token
     return error
 

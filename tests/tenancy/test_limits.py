@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import select
 
-from lightrag.errors import BudgetExceeded, Conflict, InvalidInput, NotFound, RateLimited
+from lightrag.errors import BudgetExceeded, Conflict, InvalidInput, LimitReached, NotFound, RateLimited
 from lightrag.tenancy import reservations
 from lightrag.tenancy.access import AccessControl, AccessRole
 from lightrag.tenancy.audit import Actor, AuditLog
@@ -62,7 +62,7 @@ async def test_64_calls_at_once_exceed_a_budget_by_nothing_that_was_not_in_fligh
         book = books[number % 2]
         try:
             held = await book.reserve(limits, Demand(tokens=50, cost=100))
-        except BudgetExceeded:
+        except LimitReached:
             return False
         await asyncio.sleep(chance.random() / 100)
         used = chance.randint(10, 50)
@@ -104,10 +104,29 @@ async def test_a_window_that_ends_allows_calls_again(database: ControlDatabase) 
 async def test_the_last_of_a_budget_goes_to_one_call_though_it_may_need_more(database: ControlDatabase) -> None:
     book, limits = LimitBook(database, Clock()), [_limit(LimitKind.TOKENS_PER_DAY, 100)]
     first = await book.reserve(limits, Demand(tokens=5000))
-    with pytest.raises(BudgetExceeded):
+    with pytest.raises(LimitReached):
         await book.reserve(limits, Demand(tokens=1))
     await book.settle(first, Demand(tokens=20))
     await book.reserve(limits, Demand(tokens=5000))
+
+
+@pytest.mark.parametrize("kind", [LimitKind.TOKENS_PER_DAY, LimitKind.COST_PER_MONTH, LimitKind.TOKENS_PER_MINUTE])
+async def test_what_running_calls_have_reserved_is_waited_for_as_long_as_they_run(
+    database: ControlDatabase, kind: LimitKind
+) -> None:
+    book, limits, whole = LimitBook(database, Clock()), [_limit(kind, 100)], Demand(tokens=80, cost=80)
+    first = await book.reserve(limits, whole)
+    with pytest.raises(RateLimited, match="is reserved by calls that run; try again in a moment") as refused:
+        await book.reserve(limits, whole)
+    assert refused.value.is_brief
+    assert refused.value.retry_after <= 5
+    await book.settle(first, Demand(tokens=10, cost=10))
+    second = await book.reserve(limits, whole)
+    await book.settle(second, Demand(tokens=95, cost=95))
+    with pytest.raises(LimitReached, match="is reached") as reached:
+        await book.reserve(limits, whole)
+    assert not reached.value.is_brief
+    assert reached.value.retry_after > 5
 
 
 async def test_calls_at_the_same_time_are_counted_while_they_run(database: ControlDatabase) -> None:

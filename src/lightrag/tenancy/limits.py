@@ -28,7 +28,7 @@ from lightrag.tenancy.tables import CounterRow, LimitRow, UsageDayRow
 from lightrag.tenancy.windows import MINUTE, Part, end_of, first_of, free_at, window_of
 from lightrag.tenancy.windows import LimitKind as LimitKind
 
-CONCURRENCY_PAUSE = 1.0
+BRIEF_PAUSE = 1.0
 """Seconds to wait for a free place among running calls before asking again."""
 
 
@@ -253,10 +253,21 @@ def _refusal(limit: Limit, needed: int, parts: Sequence[Part], now: float) -> Li
             f"The {limit.subject.kind} may make {limit.amount} model calls at the same time, and makes them; "
             "try again in a moment"
         )
-        return RateLimited(message, CONCURRENCY_PAUSE, limit.kind.value, limit.subject.kind)
+        return RateLimited(message, BRIEF_PAUSE, limit.kind.value, limit.subject.kind, is_brief=True)
     ends = free_at(limit.kind, limit.amount, needed, parts, now)
     at = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     amount = f"{limit.amount / 1e6:g} US dollars" if limit.kind.is_money else f"{limit.amount:,}"
+    if (
+        not limit.kind.is_exact
+        and any(part.reserved for part in parts)
+        and sum(part.used for part in parts) < limit.amount
+    ):
+        # Calls use less than is reserved for them, and the last of a limit goes to one call whatever it needs.
+        message = (
+            f"What is left of the {limit.subject.kind}'s limit {limit.kind.value} ({amount}) is reserved by calls that "
+            "run; try again in a moment"
+        )
+        return RateLimited(message, BRIEF_PAUSE, limit.kind.value, limit.subject.kind, is_brief=True)
     message = (
         f"The {limit.subject.kind}'s limit {limit.kind.value} ({amount}) is reached; calls are possible again from "
         f"{at} on, or when the limit is raised"

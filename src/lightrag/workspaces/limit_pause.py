@@ -33,7 +33,7 @@ class LimitPause:
     async def rest(self, error: LimitReached) -> None:
         """Wait until a limit allows calls again, or is changed."""
         until = time.time() + error.retry_after
-        if error.kind != "concurrency" and (self._until or 0) < until:
+        if not error.is_brief and (self._until or 0) < until:
             self._until = until
             _log.info("work in workspace '%s' pauses: %s", self._workspace, error)
         limits = self._limits()
