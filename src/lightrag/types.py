@@ -7,9 +7,9 @@ relation of one extraction; an *entity* or *relation* is what the graph holds, f
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from lightrag.knowledge_graph import GPTKeywordExtractionFormat as GPTKeywordExtractionFormat
@@ -68,17 +68,59 @@ class FoundPicture:
     """The page that it is on, where the format has pages."""
 
 
+class LongText(Protocol):
+    """A text that is not held in memory."""
+
+    @property
+    def length(self) -> int:
+        """Characters."""
+        ...
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing but white space."""
+        ...
+
+    def pieces(self, size: int) -> Iterator[str]:
+        """Yield the text in pieces of `size` characters; only the last one may be shorter. Blocking."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ParsedDocument:
     """The text of a file with what the format knows of it."""
 
     text: str
+    """Empty where `long` has it."""
     pages: tuple[PageSpan, ...] = ()
     title: str | None = None
     warnings: tuple[str, ...] = ()
     """What was left out or could not be read, in words for the document's report."""
     pictures: tuple[FoundPicture, ...] = ()
     """In their order, each once; empty unless pictures were asked for."""
+    long: LongText | None = None
+
+    @property
+    def length(self) -> int:
+        """Characters of the text."""
+        return len(self.text) if self.long is None else self.long.length
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the text is nothing but white space."""
+        return (not self.text or self.text.isspace()) if self.long is None else self.long.is_blank
+
+    def pieces(self, size: int) -> Iterator[str]:
+        """Yield the text in pieces of `size` characters; only the last one may be shorter. Blocking."""
+        if self.long is not None:
+            yield from self.long.pieces(size)
+            return
+        for start in range(0, len(self.text), size):
+            yield self.text[start : start + size]
+
+    def whole(self) -> str:
+        """Return the text as one string. Blocking."""
+        return self.text if self.long is None else "".join(self.long.pieces(1 << 20))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ Nothing here holds the whole text twice: a 100 MB file must not cost the server 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
-import sys
 from collections.abc import Callable
 
-from lightrag.documents.limits import MIB, ParseLimits
+from lightrag.documents.limits import ParseLimits
 from lightrag.documents.pictures import PictureDesk
+from lightrag.documents.spool import SpooledText
 from lightrag.errors import TooLarge
 from lightrag.types import FoundPicture, PageSpan, ParsedDocument
 
@@ -19,6 +20,10 @@ _UNWANTED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _LINE_ENDS = {"\x0b": "\n", "\x0c": "\n", "\x85": "\n"}
 _MAX_WARNINGS = 100
+HELD_CHARS = 4 << 20
+"""Up to this length a text is held in memory."""
+WRITTEN_CHARS = 1 << 20
+"""A longer one is written to a file in pieces of about this length."""
 
 
 def clean(text: str) -> str:
@@ -43,10 +48,6 @@ class Summary:
     pages: tuple[PageSpan, ...]
     title: str | None
     warnings: tuple[str, ...]
-
-    def document(self, text: str, pictures: tuple[FoundPicture, ...] = ()) -> ParsedDocument:
-        """Return the document of this text."""
-        return ParsedDocument(text, self.pages, self.title, self.warnings, pictures)
 
 
 class TextBuilder:
@@ -191,7 +192,7 @@ class TextBuilder:
 
 
 class TextCollector:
-    """Joins pieces into one string without a second copy of it.
+    """Joins pieces into one text, which is held in memory up to `HELD_CHARS` and in a file beyond.
 
     CPython extends a string in place while nothing else refers to it, which a list joined at the end cannot do.
     """
@@ -199,27 +200,40 @@ class TextCollector:
     def __init__(self, limits: ParseLimits) -> None:
         self._limits = limits
         self._text = ""
+        self._length = 0
+        self._spool: SpooledText | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `write` ought to be called before more is added."""
+        return len(self._text) > (HELD_CHARS if self._spool is None else WRITTEN_CHARS)
 
     def add(self, piece: str) -> None:
-        """Append a piece. Raises TooLarge where the text passes its limit of characters or of memory."""
+        """Append a piece. Raises TooLarge where the text passes its limit."""
+        self._length += len(piece)
+        if self._length > self._limits.max_text_chars:
+            self._text = ""
+            raise _too_many_characters(self._limits)
         text, self._text = self._text, ""
         text += piece
-        length, size = len(text), sys.getsizeof(text)
-        if length <= self._limits.max_text_chars and size <= self._limits.max_text_memory_bytes + 128:
-            self._text = text
-            return
-        del text  # An error that is kept would keep it too, through its traceback.
-        if length > self._limits.max_text_chars:
-            raise _too_many_characters(self._limits)
-        raise TooLarge(
-            f"The text takes more than {self._limits.max_text_memory_bytes / MIB:.0f} MiB of memory "
-            f"({size / length:.0f} bytes per character). Split the file into smaller ones."
-        )
+        self._text = text
 
-    def take(self) -> str:
-        """Return the text and forget it."""
+    def write(self) -> None:
+        """Move what is held into the file. Blocking. Where there is no place for files, the text stays in memory."""
+        if self._spool is None:
+            with contextlib.suppress(OSError):
+                self._spool = SpooledText()
+        if self._spool is not None:
+            self._spool.append(self._text)
+            self._text = ""
+
+    def document(self, summary: Summary, pictures: tuple[FoundPicture, ...] = ()) -> ParsedDocument:
+        """Return the text with what is known of it, and forget it. Blocking."""
         text, self._text = self._text, ""
-        return text
+        if self._spool is None:
+            return ParsedDocument(text, summary.pages, summary.title, summary.warnings, pictures)
+        self._spool.append(text)
+        return ParsedDocument("", summary.pages, summary.title, summary.warnings, pictures, self._spool)
 
 
 def _too_many_characters(limits: ParseLimits) -> TooLarge:

@@ -106,6 +106,40 @@ def decode_markup(data: bytes, name: str) -> str:
         raise _wrong_encoding(name, encoding, error, skip, 1) from error
 
 
+def read_markup(stream: BinaryIO, name: str) -> Iterator[str]:
+    """As `decode_markup`, from a file that can be read twice and in blocks of about 1 MiB."""
+    head = stream.read(BLOCK_BYTES)
+    encoding, skip = marked_encoding(head) or (declared_encoding(head) or "utf-8", 0)
+    _refuse_binary(head, name, is_marked=skip > 0)
+    problem = _first_problem(stream, name, encoding, skip)
+    if problem is not None:
+        if encoding == "utf-8" or _first_problem(stream, name, "utf-8", 0) is not None:
+            raise problem
+        encoding, skip = "utf-8", 0
+    stream.seek(skip)
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    while block := stream.read(BLOCK_BYTES):
+        yield decoder.decode(block)
+
+
+def _first_problem(stream: BinaryIO, name: str, encoding: str, skip: int) -> UnreadableDocument | None:
+    """Return why a file is not in an encoding, if it is not."""
+    stream.seek(skip)
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    offset, line = skip, 1
+    while True:
+        block = stream.read(BLOCK_BYTES)
+        held = len(decoder.getstate()[0])
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            return _wrong_encoding(name, encoding, error, offset - held, line)
+        if not block:
+            return None
+        offset += len(block)
+        line += text.count("\n")
+
+
 def _refuse_binary(head: bytes, name: str, *, is_marked: bool) -> None:
     if head.startswith((b"b'", b'b"')):
         raise UnreadableDocument(

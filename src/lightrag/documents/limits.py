@@ -14,9 +14,6 @@ class ParseLimits:
     max_file_bytes: int = 100 * MIB
     max_text_chars: int = 100 * MIB
     """Characters of the text, after clean-up."""
-    max_text_memory_bytes: int = 100 * MIB
-    """Memory of the text in the server: a character takes 1 byte in plain Latin text, 2 where any character of the
-    text is above U+00FF (curly quotes, Chinese), 4 where any is above U+FFFF (emoji)."""
     max_pages: int = 20_000
     max_decompressed_bytes: int = 512 * MIB
     """Sum over all entries of a zip container."""

@@ -16,6 +16,7 @@ from lightrag.documents.builder import Summary, TextCollector
 from lightrag.documents.formats import Format, Source
 from lightrag.documents.limits import MIB
 from lightrag.documents.pictures import PictureRules
+from lightrag.documents.threads import in_thread
 from lightrag.errors import InvalidInput, TooLarge, UnreadableDocument, UnsupportedFormat
 from lightrag.types import FoundPicture, PageSpan, ParsedDocument
 
@@ -25,7 +26,7 @@ _ERRORS: dict[str, type[InvalidInput]] = {
     "UnsupportedFormat": UnsupportedFormat,
 }
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
-_RETIRED_ABOVE = 256 * MIB
+_RETIRED_ABOVE = 96 * MIB
 _ANSWERS = (protocol.TEXT, protocol.PICTURE, protocol.PICTURE_BYTES, protocol.DONE, protocol.FAILED)
 _MEDIA_TYPES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff"))
 
@@ -91,6 +92,8 @@ class ReaderProcess:
                 has_begun = True
                 if kind == protocol.TEXT:
                     collector.add(payload.decode("utf-8"))
+                    if collector.is_full:
+                        await in_thread(collector.write)
                     continue
                 if kind == protocol.PICTURE:
                     pictures.begin(json.loads(payload))
@@ -104,7 +107,7 @@ class ReaderProcess:
                 self._is_answering = False
                 if isinstance(result, InvalidInput):
                     raise result
-                return result.document(collector.take(), pictures.take())
+                return await in_thread(collector.document, result, pictures.take())
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             await self._process.wait()
             if self.files_read > 1 and not has_begun:

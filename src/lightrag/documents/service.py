@@ -86,7 +86,7 @@ class DocumentParser:
                 parsed = await (self._isolated(source, format) if format.is_isolated else _inline(source, format))
         except TimeoutError:
             raise _too_slow(source) from None
-        if not parsed.pictures and (not parsed.text or parsed.text.isspace()):
+        if not parsed.pictures and parsed.is_blank:
             raise UnreadableDocument(f"'{name}' holds no text.")
         return parsed
 
@@ -160,9 +160,11 @@ def _run_inline(source: Source, format: Format, abandoned: threading.Event) -> P
         if abandoned.is_set():
             raise _Abandoned
         collector.add(piece)
+        if collector.is_full:
+            collector.write()
 
     summary = run_parser(load_parser(format.parser), format.label, source, TextBuilder(source.limits, emit))
-    return summary.document(collector.take())
+    return collector.document(summary)
 
 
 def _check_file(source: Source) -> None:

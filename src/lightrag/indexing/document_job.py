@@ -28,7 +28,7 @@ from lightrag.indexing.full_text import (
     WHOLE_CHARS,
     StoredText,
     delete_text,
-    md5_hex,
+    md5_of,
     read_head,
     read_pieces,
     store_head,
@@ -37,7 +37,7 @@ from lightrag.indexing.full_text import (
 from lightrag.indexing.given import GRAPH, GivenExtractor, drop_given, is_given, read_given
 from lightrag.indexing.given import KEY as GIVEN
 from lightrag.indexing.group_commit import GroupCommit, Withdrawn
-from lightrag.indexing.intake import summary_of
+from lightrag.indexing.intake import SUMMARY_CHARS, summary_of
 from lightrag.indexing.payers import Pauses, caller_of
 from lightrag.indexing.pictures import LEFT, Illustrated, Illustrator
 from lightrag.indexing.progress import Progress, now_iso
@@ -253,9 +253,9 @@ class DocumentJob:
             parsed = illustrated.document
             self._notes += parsed.warnings
             self._pictures_failed = illustrated.failures
-            content_hash = await asyncio.to_thread(md5_hex, parsed.text)
-            await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed.text)
-            if await self._write(lambda tx: self._keep_text(tx, illustrated, content_hash)):
+            content_hash, summary = await asyncio.to_thread(_facts_of, parsed)
+            await store_parts(self._tools.storage.kv(Namespace.FULL_DOCS), record.id, parsed)
+            if await self._write(lambda tx: self._keep_text(tx, illustrated, content_hash, summary)):
                 raise Superseded
 
     async def _head(self) -> StoredText:
@@ -285,7 +285,7 @@ class DocumentJob:
             parsed = await self._tools.parse(self._record)
             return await illustrator.illustrate(parsed) if parsed.pictures else Illustrated(parsed, ())
 
-    async def _keep_text(self, tx: Storage, illustrated: Illustrated, content_hash: str) -> bool:
+    async def _keep_text(self, tx: Storage, illustrated: Illustrated, content_hash: str, summary: str) -> bool:
         """Store the text; return whether it turned out to be that of another document."""
         parsed = illustrated.document
         twin = await tx.documents.by_content_hash(content_hash)
@@ -294,12 +294,11 @@ class DocumentJob:
             return True
         texts, record = tx.kv(Namespace.FULL_DOCS), self._record
         await store_head(texts, record.id, parsed, record.file_path, illustrated.keys)
-        summary = summary_of(parsed.text)
         changes: dict[str, Any] = {"content_hash": content_hash, "content_summary": summary}
         if illustrated.failures or LEFT in record.metadata:
             # With the text, so that also after a crash it is known that something is missing in it.
             changes["metadata"] = {**record.metadata, LEFT: len(illustrated.failures)}
-        await self._put(tx, content_length=len(parsed.text), **changes)
+        await self._put(tx, content_length=parsed.length, **changes)
         return False
 
     def _duplicate_of(self, twin: DocumentRecord) -> dict[str, Any]:
@@ -539,6 +538,11 @@ def _same_version(current: DocumentRecord, mine: DocumentRecord) -> bool:
         return (record.content_hash, record.source_hash)
 
     return version(current) == version(mine) and current.updated_at == mine.updated_at
+
+
+def _facts_of(document: ParsedDocument) -> tuple[str, str]:
+    """Return the hash of a text and its beginning for lists. Blocking."""
+    return md5_of(document), summary_of(next(document.pieces(SUMMARY_CHARS + 1), ""))
 
 
 def _stop_if_hopeless(failures: dict[str, ModelError]) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 from lightrag.errors import LightRAGError
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import choice_of
-from lightrag.indexing.full_text import read_head, read_pieces
+from lightrag.indexing.full_text import pieces_of, read_head, read_pieces
 from lightrag.indexing.given import is_given
 from lightrag.indexing.pictures import DESCRIPTION_TOKENS, LEFT, Illustrator
 from lightrag.llm.contracts import ChatRequest
@@ -126,7 +126,7 @@ class Estimator:
                 # Its text is not known yet, or not the last word.
                 parsed = await self._read(record, estimate) if allowance.takes(record) else None
                 if parsed is not None:
-                    await self._cut(estimate, record, _one(parsed.text), parsed.pages, extractor)
+                    await self._cut(estimate, record, pieces_of(parsed), parsed.pages, extractor)
                     continue
                 head = None
             if head is None:

@@ -7,9 +7,10 @@ many there are.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from lightrag.storage.contracts import KVStore
 from lightrag.types import JsonObject, PageSpan, ParsedDocument
@@ -21,17 +22,31 @@ WHOLE_CHARS = 4 * PART_CHARS
 
 def md5_hex(text: str) -> str:
     """Return the MD5 of a text, LightRAG's content hash, without copying the whole text."""
+    return md5_of(ParsedDocument(text))
+
+
+def md5_of(document: ParsedDocument) -> str:
+    """As `md5_hex`, of the text of a document. Blocking."""
     digest = hashlib.md5(usedforsecurity=False)
-    for part in _pieces(text):
+    for part in document.pieces(PART_CHARS):
         digest.update(part.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 
-async def store_parts(store: KVStore, doc_id: str, text: str) -> None:
+async def store_parts(store: KVStore, doc_id: str, document: ParsedDocument) -> None:
     """Store the pieces of a large text; nobody sees them before `store_head`."""
-    if len(text) > WHOLE_CHARS:
-        for number, part in enumerate(_pieces(text)):
+    if document.length > WHOLE_CHARS:
+        number = 0
+        async for part in pieces_of(document):
             await store.put({_part_key(doc_id, number): {"content": part}})
+            number += 1
+
+
+async def pieces_of(document: ParsedDocument) -> AsyncIterator[str]:
+    """Yield the text of a document that was read from its file, piece by piece."""
+    pieces = document.pieces(PART_CHARS)
+    while (part := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield part
 
 
 async def store_head(
@@ -41,14 +56,14 @@ async def store_head(
 
     `pictures` are the keys of the kept descriptions that stand in the text.
     """
-    is_whole = len(parsed.text) <= WHOLE_CHARS
+    is_whole = parsed.length <= WHOLE_CHARS
     row: JsonObject = {
-        "content": parsed.text if is_whole else "",
+        "content": parsed.whole() if is_whole else "",
         "file_path": file_path,
         "pages": [[page.page, page.start, page.end] for page in parsed.pages],
     }
     if not is_whole:
-        row["parts"] = -(-len(parsed.text) // PART_CHARS)
+        row["parts"] = -(-parsed.length // PART_CHARS)
     if pictures:
         row["pictures"] = list(pictures)
     await store.put({doc_id: row})
@@ -96,11 +111,6 @@ async def delete_text(store: KVStore, doc_id: str) -> None:
     head = (await store.get([doc_id])).get(doc_id, {})
     parts = int(head.get("parts", 0))
     await store.delete([doc_id, *(_part_key(doc_id, number) for number in range(parts))])
-
-
-def _pieces(text: str) -> Iterator[str]:
-    for start in range(0, len(text), PART_CHARS):
-        yield text[start : start + PART_CHARS]
 
 
 def _part_key(doc_id: str, number: int) -> str:

@@ -108,7 +108,7 @@ async def accept_given(
             metadata={KEY: given.kind} | brought_by(given.brought_by),
         )
         texts = tx.kv(Namespace.FULL_DOCS)
-        await store_parts(texts, doc_id, given.text)
+        await store_parts(texts, doc_id, ParsedDocument(given.text))
         await store_head(texts, doc_id, ParsedDocument(given.text), given.file_path)
         await drop_given(tx.kv(Namespace.EDITS), doc_id)
         for start in range(0, len(rows), _PUT):

@@ -134,7 +134,7 @@ async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on
         metadata=asked_metadata(item.chunking, existing) | brought_by(item.brought_by),
     )
     texts = tx.kv(Namespace.FULL_DOCS)
-    await store_parts(texts, record.id, text)
+    await store_parts(texts, record.id, ParsedDocument(text))
     await store_head(texts, record.id, ParsedDocument(text), file_path)
     await tx.documents.put([record])
     return Accepted("updated" if existing else "accepted", record, track_id)

@@ -67,7 +67,7 @@ class Illustrator:
         outcomes = await self._ask(requests)
         said = [(p, o) for p, o in zip(document.pictures, outcomes, strict=True) if isinstance(o, str)]
         errors = [(p, o) for p, o in zip(document.pictures, outcomes, strict=True) if isinstance(o, ModelError)]
-        if errors and not said and not document.text.strip():
+        if errors and not said and document.is_blank:
             first = errors[0][1]
             raise ModelError(f"No picture of the document could be described, and it holds no text: {first}") from first
         refused = [(picture, error) for picture, error in errors if said and _is_final(error)]
@@ -75,7 +75,7 @@ class Illustrator:
         warnings = (*document.warnings, *(_refusal(picture, error) for picture, error in refused))
         text, pages = await asyncio.to_thread(place, document, said)
         keys = tuple(self._chat.key_of(request) for request in requests)
-        changed = dataclasses.replace(document, text=text, pages=pages, warnings=warnings, pictures=())
+        changed = dataclasses.replace(document, text=text, long=None, pages=pages, warnings=warnings, pictures=())
         return Illustrated(changed, keys, tuple(left))
 
     def foresee(self, document: ParsedDocument, kept: Mapping[str, str]) -> Foreseen:
@@ -87,7 +87,7 @@ class Illustrator:
             for picture, request in zip(document.pictures, requests, strict=True)
         ]
         text, pages = place(document, said)
-        changed = dataclasses.replace(document, text=text, pages=pages, pictures=())
+        changed = dataclasses.replace(document, text=text, long=None, pages=pages, pictures=())
         return Foreseen(changed, len(missing), sum(estimate_usage(request, "").prompt_tokens for request in missing))
 
     def keys(self, document: ParsedDocument) -> list[str]:
@@ -131,7 +131,7 @@ class Illustrator:
 
 def place(document: ParsedDocument, said: Sequence[tuple[FoundPicture, str]]) -> tuple[str, tuple[PageSpan, ...]]:
     """Return a document's text with descriptions at the places of their pictures, and its page spans."""
-    text = document.text
+    text = document.whole()
     parts: list[str] = []
     inserted: list[tuple[int, int]] = []
     spans: dict[int, PageSpan] = {}

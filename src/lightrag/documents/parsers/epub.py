@@ -100,4 +100,4 @@ def _parse_chapter(text: str) -> Element | None:
     try:
         return parse_xml(readable.encode("utf-8"))
     except etree.XMLSyntaxError:
-        return parse_html(text)
+        return parse_html([text])

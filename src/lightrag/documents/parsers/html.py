@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from lxml import etree
 
 from lightrag.documents.builder import TextBuilder
-from lightrag.documents.decoding import decode_markup, describe_signature
+from lightrag.documents.decoding import describe_signature, read_markup
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.markup import write_markup
 from lightrag.documents.parsers.ooxml import Element
@@ -14,16 +16,13 @@ from lightrag.errors import UnreadableDocument
 
 def parse(source: Source, out: TextBuilder) -> None:
     """Write the readable text and note the title."""
-    data = source.path.read_bytes()
-    if not data.strip():
-        raise UnreadableDocument(f"'{source.name}' is empty.")
-    kind = describe_signature(data[:64])
-    if kind:
-        raise UnreadableDocument(f"'{source.name}' is not an HTML file: it begins like {kind}.")
-    text = decode_markup(data, source.name)
-    del data
-    root = parse_html(text)
-    del text
+    with source.path.open("rb") as stream:
+        kind = describe_signature(stream.read(64))
+        if kind:
+            raise UnreadableDocument(f"'{source.name}' is not an HTML file: it begins like {kind}.")
+        stream.seek(0)
+        # Never as a whole: the tree takes as much memory as the file once more.
+        root = parse_html(read_markup(stream, source.name))
     if root is not None:
         title = next(root.iter("title"), None)
         out.set_title("".join(title.itertext()) if title is not None else None)
@@ -34,13 +33,15 @@ def parse(source: Source, out: TextBuilder) -> None:
         )
 
 
-def parse_html(text: str) -> Element | None:
+def parse_html(pieces: Iterable[str]) -> Element | None:
     """Parse HTML as leniently as browsers do; None where nothing is left of it."""
     parser = etree.HTMLParser(
         encoding="utf-8", recover=True, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True
     )
     try:
-        return etree.fromstring(text.encode("utf-8", "surrogatepass"), parser)
+        for piece in pieces:
+            parser.feed(piece.encode("utf-8", "surrogatepass"))
+        return parser.close()
     except etree.XMLSyntaxError as error:
         if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
             raise MemoryError from error
