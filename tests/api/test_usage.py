@@ -179,13 +179,13 @@ async def test_indexing_uses_up_a_budget_of_which_calls_side_by_side_reserve_mor
     async with ModelServer(dimension=32, latency=0.1) as slow, real(COSINE_THRESHOLD="-1") as server:
         ada = Tenant(server, "tenant-a")
         await _openai(ada, slow)
-        await ada.limit(tokens_per_day=6000)
+        await ada.limit(tokens_per_day=4500)
         for number in range(6):
             await ada.index(f"{ADA} Number {number}.", f"{number}.txt")
         await ada.idle()
         state = (await ada.get("/llm/limits"))["tokens_per_day"]
         assert (await ada.engine.status_counts())["processed"] == 6
-        assert 0 < state["used"] < 6000
+        assert 0 < state["used"] < 4500
         assert (await ada.get("/documents/pipeline_status")).get("paused_until") is None
 
 
