@@ -22,10 +22,15 @@ _REFUSALS: Mapping[int, type[LightRAGError]] = {404: NotFound, 409: Conflict}
 
 
 class ServerTarget:
-    """Works through a server's REST API. Use as an asynchronous context manager."""
+    """Works through a server's REST API. Use as an asynchronous context manager.
 
-    def __init__(self, url: str, api_key: str | None) -> None:
+    `workspace` is the one that calls are about; None leaves it to the server and the key.
+    """
+
+    def __init__(self, url: str, api_key: str | None, workspace: str | None = None) -> None:
         headers = {"X-API-Key": api_key} if api_key else {}
+        if workspace:
+            headers["LIGHTRAG-WORKSPACE"] = workspace
         # Answers may take as long as a model needs; connecting may not.
         self._http = httpx.AsyncClient(
             base_url=(url if "://" in url else f"http://{url}").rstrip("/"),

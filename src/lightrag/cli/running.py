@@ -54,7 +54,8 @@ class Where:
             from lightrag.cli.remote import ServerTarget
 
             key = settings.server.api_key
-            async with ServerTarget(self.url, self.api_key or (key.get_secret_value() if key else None)) as server:
+            shown = self.api_key or (key.get_secret_value() if key else None)
+            async with ServerTarget(self.url, shown, self.workspace) as server:
                 yield server
             return
         from lightrag.cli.local import LocalTarget
@@ -67,13 +68,15 @@ class Where:
 async def opened(settings: Settings, *, indexes: bool) -> AsyncIterator[Engine]:
     """Open a workspace's engine in this process, and close it at the end."""
     from lightrag.assembly import open_engine
+    from lightrag.cli.local_models import present_models
 
-    engine = await open_engine(settings)
-    try:
-        await (engine.start() if indexes else engine.open())
-        yield engine
-    finally:
-        await engine.close()
+    async with present_models(settings) as models:
+        engine = await open_engine(settings, models=models)
+        try:
+            await (engine.start() if indexes else engine.open())
+            yield engine
+        finally:
+            await engine.close()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -17,44 +17,29 @@ from lightrag.cli.running import OK, Where, console
 from lightrag.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from lightrag.tenancy.control_plane import ControlPlane
     from lightrag.workspaces.tenants import Tenants
 
 _MIB = 1024 * 1024
 
 
-class _Control:
-    """The control plane of a command: opened at once, for a command makes entries."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-
-    async def plane(self) -> ControlPlane:
-        """Return it."""
-        return self._plane
-
-    async def existing(self) -> ControlPlane | None:
-        """Return it."""
-        return self._plane
-
-
 @contextlib.asynccontextmanager
 async def opened(where: Where) -> AsyncIterator[Tenants]:
-    """Open what there is of all workspaces; engines are opened for a look only and work nothing off."""
+    """Open what there is of all workspaces; engines are opened for a look only, need no models and work nothing off."""
     from lightrag.assembly import open_engine
+    from lightrag.cli.local_models import PresentControl, unasked_models
     from lightrag.engine import Engine
     from lightrag.settings import Settings
     from lightrag.tenancy.control_plane import open_control_plane
     from lightrag.workspaces.tenants import Tenants
 
     async def open_idle(settings: Settings, name: str) -> Engine:
-        engine = await open_engine(settings, name)
+        engine = await open_engine(settings, name, models=unasked_models)
         await engine.open()
         return engine
 
     settings = where.settings()
     plane = await open_control_plane(settings)
-    tenants = Tenants(settings, _Control(plane), open_idle, starts_engines=False)
+    tenants = Tenants(settings, PresentControl(plane), open_idle, starts_engines=False)
     try:
         yield tenants
     finally:

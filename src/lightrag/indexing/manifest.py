@@ -59,7 +59,8 @@ async def check_manifest(storage: Storage, mine: Manifest) -> None:
         raise StorageMismatch(
             f"Workspace '{storage.workspace or 'default'}' was indexed with the embedding model "
             f"'{recorded.embedding}', but '{mine.embedding}' is configured. Configure the former one again "
-            "(EMBEDDING_BINDING, EMBEDDING_MODEL), or make all vectors anew with: lightrag repair --re-embed"
+            "(EMBEDDING_BINDING, EMBEDDING_MODEL), add it to the workspace (POST /llm/add_llm), or make all vectors "
+            "anew with: lightrag repair --re-embed"
         )
     if recorded is None:
         await write_manifest(storage, mine)
