@@ -205,6 +205,15 @@ async def test_a_workspace_moves_in_one_file(real: Real, tmp_path: Path) -> None
             assert (await server.client.get("/workspaces/c")).status_code == 404
 
 
+async def test_a_workspace_that_is_closed_is_exported_by_the_first_request_to_it(real: Real) -> None:
+    async with real() as server:
+        await add(server, "a", "Ada Lovelace wrote the first program in London.")
+    async with real() as server:
+        for name in ("a", "-"):
+            answer = await server.client.get(f"/workspaces/{name}/export")
+            assert answer.status_code == 200, answer.text
+
+
 async def test_many_first_requests_open_a_workspace_once(scripted: Served) -> None:
     async with scripted() as (client, engine):
         async with asyncio.TaskGroup() as group:

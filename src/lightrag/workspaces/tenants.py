@@ -47,6 +47,8 @@ REMEMBERED = 2.0
 """Seconds for which it is remembered that a workspace exists, where nothing was changed on this machine."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for what other processes have done to the workspaces that are open here."""
+_LOOK_SECONDS = 2.0
+"""For which an engine may look for work after it was opened."""
 _RESUMED_AT_ONCE = 2
 _RESUME_SECONDS = 60.0
 """After which the next workspace is gone on with, though documents of one before are still worked on."""
@@ -279,7 +281,7 @@ class Tenants:
 
         await self._existing(name)
         async with self.pool.lease(name) as engine:
-            if (await engine.pipeline_status()).busy:
+            if await _stays_busy(engine):
                 raise Conflict("Documents are being worked on; export the workspace when that is done")
             return await engine.copy_out(lambda storage: write_archive(storage, self._folders(name), target))
 
@@ -418,6 +420,16 @@ def _server() -> Actor:
     from lightrag.tenancy.contracts import Actor as MadeActor
 
     return MadeActor("server")
+
+
+async def _stays_busy(engine: Engine) -> bool:
+    """Tell whether documents are being worked on; an engine that was just opened first looks whether there are some."""
+    until = time.monotonic() + _LOOK_SECONDS
+    while (await engine.pipeline_status()).busy:
+        if time.monotonic() > until:
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 async def _has_due_documents(settings: Settings, name: str) -> bool:
