@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from lightrag.knowledge_graph import GPTKeywordExtractionFormat as GPTKeywordExtractionFormat
@@ -196,8 +196,10 @@ class Chunk:
     page_end: int | None = None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ExtractedEntity:
+# What is found in chunks comes in such numbers that it is made of tuples, which take a fifth of the time to make.
+
+
+class ExtractedEntity(NamedTuple):
     """An entity as found in one chunk; the name is normalised."""
 
     name: str
@@ -205,8 +207,7 @@ class ExtractedEntity:
     description: str
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ExtractedRelation:
+class ExtractedRelation(NamedTuple):
     """An undirected relation as found in one chunk; `source` < `target`."""
 
     source: str
@@ -226,8 +227,7 @@ class Extraction:
     """What the reader of the report should know, such as an answer that was cut off."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class MentionSource:
+class MentionSource(NamedTuple):
     """Where a mention stands."""
 
     chunk_id: str
@@ -239,16 +239,14 @@ class MentionSource:
     """Unix seconds at which the document was accepted."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class EntityMention:
+class EntityMention(NamedTuple):
     """One chunk's word on an entity."""
 
     entity: ExtractedEntity
     source: MentionSource
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class RelationMention:
+class RelationMention(NamedTuple):
     """One chunk's word on a relation."""
 
     relation: ExtractedRelation

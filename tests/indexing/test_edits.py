@@ -236,7 +236,7 @@ async def test_repair_brings_mentions_in_line_with_the_edits() -> None:
     right = await at.state()
     async with at.storage.transaction() as tx:
         [mention] = (await tx.graph.entity_evidence(["Bob"], 1))["Bob"].mentions[:1]
-        stray = dataclasses.replace(mention, entity=dataclasses.replace(mention.entity, name="Lady Ada"))
+        stray = mention._replace(entity=mention.entity._replace(name="Lady Ada"))
         await tx.graph.put_mentions([stray], [])
         await tx.graph.delete_entities(["Ada", "Ford"])
         await tx.graph.put_entities([dataclasses.replace(await at.entity("Tesla"), description="?")])

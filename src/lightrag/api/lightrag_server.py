@@ -15,9 +15,9 @@ from typing import NoReturn
 import uvicorn
 
 from lightrag.api.context import ServerContext
-from lightrag.api.footprint import keep_small
 from lightrag.api.logs import configure_logging
 from lightrag.errors import ConfigurationError
+from lightrag.footprint import keep_small
 from lightrag.settings import Settings, auth_warnings, load_settings
 
 GRACE_SECONDS = 10

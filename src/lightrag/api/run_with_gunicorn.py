@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from lightrag.api.footprint import keep_small
 from lightrag.api.lightrag_server import GRACE_SECONDS, open_socket
 from lightrag.api.logs import configure_logging
 from lightrag.api.start_board import StartBoard
 from lightrag.errors import ConfigurationError
+from lightrag.footprint import keep_small
 from lightrag.settings import Settings, auth_warnings, load_settings
 
 try:

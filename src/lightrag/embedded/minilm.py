@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 import minilm_int8
 from lightrag.errors import ConfigurationError
+from lightrag.footprint import give_back
 from lightrag.llm.contracts import FloatArray, ModelFacts
 from lightrag.text.scripts import encodable
 
@@ -141,6 +142,8 @@ def _load_model() -> tuple[tokenizers.Tokenizer, onnxruntime.InferenceSession]:
     tokenizer = tokenizers.Tokenizer.from_str(files.tokenizer.read_text("utf-8"))
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    # Both were read from forms that are let go by now.
+    give_back()
     return tokenizer, session
 
 

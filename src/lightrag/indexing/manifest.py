@@ -79,6 +79,7 @@ async def write_manifest(storage: Storage, mine: Manifest) -> None:
 
 async def _has_vectors(storage: Storage) -> bool:
     for kind in VectorKind:
-        if await storage.vectors(kind).count():
+        # Not counted: this is asked with every batch of vectors.
+        if await storage.vectors(kind).scan(limit=1):
             return True
     return False

@@ -21,6 +21,8 @@ from lightrag.types import JsonObject
 
 MOST_WAITING = 4096
 """Texts beyond which long documents are placed no faster than they are embedded."""
+MOST_WAITING_CHARS = 4 << 20
+"""Characters beyond which the same holds."""
 GATHER_SECONDS = 0.03
 """How long a batch that is not full waits for more."""
 
@@ -106,6 +108,8 @@ class Vectorizer:
         self._pauses = pauses or Pauses()
         self._waiting: dict[StaleKey, _Waiting] = {}
         self._making: dict[StaleKey, _Waiting] = {}
+        self._chars = 0
+        """Of all waiting texts."""
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(parallel)
         self._running: set[asyncio.Task[None]] = set()
@@ -128,6 +132,7 @@ class Vectorizer:
             known = self._waiting.get(item.key)
             tickets = [*(known.tickets if known else ()), ticket]
             self._waiting[item.key] = _Waiting(item.text, tickets)
+            self._chars += len(item.text) - (len(known.text) if known else 0)
         self._wake.set()
         return ticket
 
@@ -138,7 +143,7 @@ class Vectorizer:
 
     async def room(self) -> None:
         """Wait while more texts are held than can be embedded soon."""
-        while len(self._waiting) > MOST_WAITING:
+        while len(self._waiting) > MOST_WAITING or self._chars > MOST_WAITING_CHARS:
             self._fewer.clear()
             await self._fewer.wait()
 
@@ -178,6 +183,7 @@ class Vectorizer:
                     await asyncio.sleep(GATHER_SECONDS)
                 await self._slots.acquire()
                 batch = [(key, self._waiting.pop(key)) for key in list(itertools.islice(self._waiting, self._batch))]
+                self._chars -= sum(len(item.text) for _, item in batch)
                 self._fewer.set()
                 if not self._waiting:
                     self._wake.clear()

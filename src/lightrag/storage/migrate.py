@@ -18,7 +18,7 @@ import orjson
 from lightrag.errors import Conflict, StorageError, StorageMismatch
 from lightrag.storage.contracts import Namespace, Storage, VectorKind, VectorRow
 from lightrag.text.words import index_terms
-from lightrag.types import DocumentRecord, Pair
+from lightrag.types import DocumentRecord, ExtractedEntity, ExtractedRelation, MentionSource, Pair
 
 PROGRESS_KEY = "migration"
 """Key of the place reached, in the target's namespace `meta`, until the copy is complete."""
@@ -248,7 +248,7 @@ def _entity_mentions_part() -> _Part:
             after = names[-1]
             found = await storage.graph.entity_evidence(names, _ALL)
             rows = [mention for name in names for mention in found[name].mentions]
-            yield _Page(rows, [dataclasses.asdict(row) for row in rows], after)
+            yield _Page(rows, [_plain(row.entity, row.source) for row in rows], after)
 
     return _Part("entity mentions", read, lambda tx, rows: tx.graph.put_mentions(rows, []), _unknown)
 
@@ -260,9 +260,13 @@ def _relation_mentions_part() -> _Part:
             place = pairs[-1]
             found = await storage.graph.relation_evidence(pairs, _ALL)
             rows = [mention for pair in pairs for mention in found[pair].mentions]
-            yield _Page(rows, [dataclasses.asdict(row) for row in rows], list(place))
+            yield _Page(rows, [_plain(row.relation, row.source) for row in rows], list(place))
 
     return _Part("relation mentions", read, lambda tx, rows: tx.graph.put_mentions([], rows), _unknown)
+
+
+def _plain(said: ExtractedEntity | ExtractedRelation, source: MentionSource) -> dict[str, Any]:
+    return {"said": said._asdict(), "source": source._asdict()}
 
 
 def _entities_part(batch: int) -> _Part:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tiktoken
 
 from lightrag.errors import InvalidInput
+from lightrag.footprint import give_back
 from lightrag.text.scripts import encodable
 
 IntArray = npt.NDArray[np.int64]
@@ -139,4 +140,5 @@ def _read_encoding() -> tiktoken.Encoding:
     )
     # The encoder has copied the table; emptying ours halves what stays in memory.
     ranks.clear()
+    give_back()
     return encoding

@@ -1,4 +1,4 @@
-"""How a server process keeps its memory small."""
+"""How a process keeps its memory small."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Callable
 
 _BLOCK = 1 << 20
 _OPTIONS = {
@@ -22,11 +23,21 @@ def keep_small() -> None:
     glibc gives every thread a heap of its own and raises the size from which blocks are mapped by themselves, so that
     what one large document took stays taken: some 60 MB. What the environment says of these options holds.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for name, (option, value) in _OPTIONS.items():
-            if mallopt is not None and name not in os.environ:
-                mallopt(option, value)
+    mallopt = _of_the_c_library("mallopt")
+    for name, (option, value) in _OPTIONS.items():
+        if mallopt is not None and name not in os.environ:
+            mallopt(option, value)
     # Client libraries put the processor's name into headers, and Python starts `uname` to find it out. Most Linux
     # systems do not know it, and a child that is being started counts as much memory as its parent.
     vars(platform.uname()).setdefault("processor", "")
+
+
+def give_back() -> None:
+    """Return free memory to the system; worth its milliseconds after something large was loaded or let go."""
+    trim = _of_the_c_library("malloc_trim")
+    if trim is not None:
+        trim(0)
+
+
+def _of_the_c_library(name: str) -> Callable[..., int] | None:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
