@@ -21,6 +21,7 @@ from lightrag.workspaces.engine_source import EngineSource, OpenEngine
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
 from lightrag.workspaces.pool import PoolEntry, WorkspaceFailed, WorkspacePool
+from lightrag.workspaces.scratch import remove_lost
 from lightrag.workspaces.withdrawal import (
     DELETING,
     IMPORTING,
@@ -47,7 +48,7 @@ REMEMBERED = 2.0
 """Seconds for which it is remembered that a workspace exists, where nothing was changed on this machine."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for what other processes have done to the workspaces that are open here."""
-_LOOK_SECONDS = 2.0
+_LOOK_SECONDS = 5.0
 """For which an engine may look for work after it was opened."""
 _RESUMED_AT_ONCE = 2
 _RESUME_SECONDS = 60.0
@@ -360,6 +361,7 @@ class Tenants:
         """End what was cut short, and go on with documents that wait, so that nothing lies until somebody asks."""
         try:
             await asyncio.to_thread(remove_remains, self._settings)
+            await asyncio.to_thread(remove_lost)
             await self._withdrawals.finish_all(_server())
             names = [name for name in await self.names() if name != self.default]
         except LightRAGError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import tempfile
 from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated
@@ -29,6 +28,7 @@ from lightrag.api.schemas.workspaces import (
 from lightrag.api.workspace_choice import NO_ACCESS
 from lightrag.errors import Forbidden, StorageUnavailable
 from lightrag.tenancy.names import check_name
+from lightrag.workspaces.scratch import Scratch
 from lightrag.workspaces.tenants import Tenants
 
 router = APIRouter(tags=["workspaces"], dependencies=[documented_key], responses=errors(400, 403, 404, 409, 503))
@@ -111,14 +111,14 @@ async def delete_workspace(
 async def export_workspace(name: Name, tenants: TenantsDep, _admin: ServerAdminDep) -> FileResponse:
     """Return documents, graph, vectors and input files in one file, without keys and usage; `-` for the root one."""
     workspace = "" if name == ROOT else check_name(name)
-    scratch = await asyncio.to_thread(tempfile.mkdtemp, prefix="lightrag-export-")
-    target = FilePath(scratch) / f"{workspace or 'root'}.lightrag.tar.gz"
+    scratch = await asyncio.to_thread(Scratch, "export")
+    target = scratch.folder / f"{workspace or 'root'}.lightrag.tar.gz"
     try:
         await tenants.export(workspace, target)
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(_remove, target))
+        await asyncio.shield(asyncio.to_thread(scratch.remove))
         raise
-    return _PassingFile(target, media_type="application/gzip", filename=target.name)
+    return _PassingFile(scratch, target)
 
 
 @router.post("/workspaces/{name}/import", operation_id="import_workspace", status_code=HTTPStatus.CREATED)
@@ -131,13 +131,13 @@ async def import_workspace(
     _admin: ServerAdminDep,
 ) -> ImportAnswer:
     """Make a new workspace from an exported one."""
-    scratch = FilePath(await asyncio.to_thread(tempfile.mkdtemp, prefix="lightrag-import-"))
-    source = scratch / "archive.tar.gz"
+    scratch = await asyncio.to_thread(Scratch, "import")
+    source = scratch.folder / "archive.tar.gz"
     try:
         await _spool(file, source)
         facts = await tenants.import_archive(name, source, actor)
     finally:
-        await asyncio.shield(asyncio.to_thread(_remove, source))
+        await asyncio.shield(asyncio.to_thread(scratch.remove))
     return ImportAnswer(message=f"Workspace '{name}' was imported", name=name, rows=facts.rows)
 
 
@@ -150,14 +150,13 @@ async def _spool(file: UploadFile, target: FilePath) -> None:
 class _PassingFile(FileResponse):
     """A file that is removed once it was sent, or could not be."""
 
+    def __init__(self, scratch: Scratch, file: FilePath) -> None:
+        super().__init__(file, media_type="application/gzip", filename=file.name)
+        self._scratch = scratch
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await asyncio.shield(asyncio.to_thread(_remove, FilePath(self.path)))
-
-
-def _remove(path: FilePath) -> None:
-    path.unlink(missing_ok=True)
-    path.parent.rmdir()
+            await asyncio.shield(asyncio.to_thread(self._scratch.remove))
