@@ -55,5 +55,6 @@ def _is_ours(folder: Path) -> bool:
         facts = folder.lstat()
     except OSError:
         return False
+    is_mine = not hasattr(os, "getuid") or facts.st_uid == os.getuid()
     is_folder = folder.is_dir() and not folder.is_symlink()
-    return is_folder and facts.st_uid == getattr(os, "getuid", lambda: facts.st_uid)() and time.time() - facts.st_mtime > _NEW_SECONDS
+    return is_mine and is_folder and time.time() - facts.st_mtime > _NEW_SECONDS
