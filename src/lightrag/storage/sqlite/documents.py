@@ -93,8 +93,12 @@ class SQLiteDocuments:
     async def count_due(self, statuses: Collection[DocStatus]) -> int:
         """Return the number of rows that are of `statuses` or to be deleted, leased or not."""
         where, parameters = _of_statuses(statuses)
-        sql = f"SELECT count(*) FROM document WHERE {where} OR delete_requested"
-        return await self._session.read(lambda conn: int(conn.execute(sql, parameters).fetchone()[0]))
+        # Two counts of index entries; a condition with OR would read every document.
+        sql = (
+            f"SELECT (SELECT count(*) FROM document WHERE {where})"
+            f" + (SELECT count(*) FROM document WHERE delete_requested AND NOT ({where}))"
+        )
+        return await self._session.read(lambda conn: int(conn.execute(sql, [*parameters, *parameters]).fetchone()[0]))
 
     async def page(
         self,
@@ -146,19 +150,28 @@ class SQLiteDocuments:
 
         Documents that one of `not_of` brought (see `lightrag.types.BROUGHT_BY`) are left alone, but for deletion.
         """
-        where, parameters = _of_statuses(statuses)
-        if not_of:
-            # Only read where somebody's documents are to wait.
-            where += f" AND COALESCE(json_extract(body, '$.metadata.{BROUGHT_BY}'), '') NOT IN ({_marks(not_of)})"
-            parameters = [*parameters, *sorted(not_of)]
-        sql = (
-            f"{_BODIES} (SELECT body FROM document WHERE (({where}) OR delete_requested) AND NOT EXISTS"
-            " (SELECT 1 FROM lease WHERE doc = document.id AND until > ?) ORDER BY created_at, id LIMIT ?)"
-        )
+        conditions: list[tuple[str, list[Value]]] = [("delete_requested", [])]
+        for status in statuses:
+            where = "status = ?"
+            parameters: list[Value] = [status.value]
+            if not_of:
+                # Only read where somebody's documents are to wait.
+                where += f" AND COALESCE(json_extract(body, '$.metadata.{BROUGHT_BY}'), '') NOT IN ({_marks(not_of)})"
+                parameters += sorted(not_of)
+            conditions.append((where, parameters))
 
         def work(conn: sqlite3.Connection) -> list[DocumentRecord]:
             now = self._clock()
-            records = [_record(row) for row in joined(conn, sql, (*parameters, now, limit))]
+            due: dict[str, DocumentRecord] = {}
+            # One by one each follows an index in order and stops at the limit; together they would read every document.
+            for where, parameters in conditions:
+                sql = (
+                    f"{_BODIES} (SELECT body FROM document WHERE {where} AND NOT EXISTS"
+                    " (SELECT 1 FROM lease WHERE doc = document.id AND until > ?) ORDER BY created_at, id LIMIT ?)"
+                )
+                found = map(_record, joined(conn, sql, (*parameters, now, limit)))
+                due.update((record.id, record) for record in found)
+            records = sorted(due.values(), key=lambda record: (record.created_at, record.id))[:limit]
             conn.executemany(
                 "INSERT OR REPLACE INTO lease(doc, owner, until) VALUES (?, ?, ?)",
                 [(record.id, owner, now + lease_seconds) for record in records],
