@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from lightrag.errors import InvalidInput, StorageDamaged, StorageMismatch, StorageUnavailable
+from lightrag.indexing.manifest import Manifest, note_manifest, read_manifest
 from lightrag.storage.contracts import Namespace, Storage, VectorKind, VectorRow
 from lightrag.storage.sqlite import FILE_NAME, SQLiteStorage, connection
 from lightrag.testing.storage_graph_contract import edge, entity_mention, node, relation_mention
+from lightrag.types import DocStatus, DocumentRecord
 
 DIMENSION = 16
 
@@ -300,4 +302,45 @@ async def test_searches_from_memory_and_from_the_file_agree(tmp_path: Path) -> N
     for one, other in zip(from_file, from_memory, strict=True):
         assert [hit.key for hit in one] == [hit.key for hit in other]
         assert [hit.score for hit in one] == pytest.approx([hit.score for hit in other], abs=1e-5)
+    await storage.close()
+
+
+async def test_looking_for_work_costs_the_same_however_many_documents_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = itertools.count()
+    connect = connection._connect
+
+    def counting(*args: object, **options: object) -> sqlite3.Connection:
+        conn = connect(*args, **options)  # type: ignore[arg-type]
+        conn.set_progress_handler(lambda: 0 * next(steps), 1)
+        return conn
+
+    monkeypatch.setattr(connection, "_connect", counting)
+    storage = SQLiteStorage(tmp_path, "w")
+    await storage.open()
+    await storage.set_dimension(2)
+
+    async def cost(number: int) -> int:
+        """Return the steps that the database takes to find two documents among so many."""
+        done = [DocumentRecord(f"doc-{i}", DocStatus.PROCESSED, created_at=f"{i:06d}") for i in range(number)]
+        waiting = [DocumentRecord(f"new-{number}-{i}", DocStatus.PENDING, created_at=f"{number}") for i in range(2)]
+        await storage.documents.put([*done, *waiting])
+        await storage.vectors(VectorKind.CHUNKS).put(
+            [VectorRow(str(i), "h", np.array([1, i], np.float32)) for i in range(number)]
+        )
+        await note_manifest(storage, Manifest("some/model", "sqlite"))
+        before = next(steps)
+        assert await storage.documents.count_due([DocStatus.PENDING, DocStatus.PROCESSING]) == 2
+        claimed = await storage.documents.claim(
+            "me", limit=4, lease_seconds=60, statuses=[DocStatus.PENDING, DocStatus.PROCESSING]
+        )
+        assert await read_manifest(storage) is not None
+        spent = next(steps) - before
+        assert len(claimed) == 2
+        await storage.documents.delete([record.id for record in claimed])
+        return spent
+
+    few, many = await cost(20), await cost(1000)
+    assert many < 1.5 * few
     await storage.close()
