@@ -321,15 +321,10 @@ async def test_looking_for_work_costs_the_same_however_many_documents_there_are(
     await storage.open()
     await storage.set_dimension(2)
 
-    async def cost(number: int) -> int:
-        """Return the steps that the database takes to find two documents among so many."""
-        done = [DocumentRecord(f"doc-{i}", DocStatus.PROCESSED, created_at=f"{i:06d}") for i in range(number)]
-        waiting = [DocumentRecord(f"new-{number}-{i}", DocStatus.PENDING, created_at=f"{number}") for i in range(2)]
-        await storage.documents.put([*done, *waiting])
-        await storage.vectors(VectorKind.CHUNKS).put(
-            [VectorRow(str(i), "h", np.array([1, i], np.float32)) for i in range(number)]
-        )
-        await note_manifest(storage, Manifest("some/model", "sqlite"))
+    async def looked(name: str) -> int:
+        """Return the steps that the database takes to find two documents."""
+        waiting = [DocumentRecord(f"{name}-{i}", DocStatus.PENDING, created_at=name) for i in range(2)]
+        await storage.documents.put(waiting)
         before = next(steps)
         assert await storage.documents.count_due([DocStatus.PENDING, DocStatus.PROCESSING]) == 2
         claimed = await storage.documents.claim(
@@ -340,6 +335,17 @@ async def test_looking_for_work_costs_the_same_however_many_documents_there_are(
         assert len(claimed) == 2
         await storage.documents.delete([record.id for record in claimed])
         return spent
+
+    async def cost(number: int) -> int:
+        """Return these steps among so many documents, without what the database does now and then besides."""
+        await storage.documents.put(
+            [DocumentRecord(f"doc-{i}", DocStatus.PROCESSED, created_at=f"{i:06d}") for i in range(number)]
+        )
+        await storage.vectors(VectorKind.CHUNKS).put(
+            [VectorRow(str(i), "h", np.array([1, i], np.float32)) for i in range(number)]
+        )
+        await note_manifest(storage, Manifest("some/model", "sqlite"))
+        return min([await looked(f"{number}-{attempt}") for attempt in range(5)])
 
     few, many = await cost(20), await cost(1000)
     assert many < 1.5 * few
