@@ -12,7 +12,7 @@ from lightrag.llm.contracts import FloatArray, ModelFacts
 from lightrag.llm.endpoint import Endpoint
 from lightrag.llm.http_client import HttpClient
 from lightrag.llm.usage import note_tokens, told_tokens
-from lightrag.llm.vectors import Encoded, batches, decode_vectors, joined
+from lightrag.llm.vectors import Encoded, batches, by_index, decode_vectors, joined
 
 Purpose = Literal["document", "query"]
 
@@ -76,4 +76,4 @@ class HttpEmbedding:
 
 def ordered(data: Any) -> list[Encoded]:
     """Return the vectors of OpenAI's form, `[{"index", "embedding"}]`, by index."""
-    return [item["embedding"] for item in sorted(data, key=lambda item: item.get("index") or 0)]
+    return [item["embedding"] for item in by_index(data)]

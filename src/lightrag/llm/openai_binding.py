@@ -21,7 +21,7 @@ from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
 from lightrag.llm.thinking import ThinkingSplitter, split_thinking
 from lightrag.llm.usage import estimate_usage, note_tokens, told_tokens
-from lightrag.llm.vectors import batches, decode_vectors, joined
+from lightrag.llm.vectors import batches, by_index, decode_vectors, joined
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 OPENAI = Gateway()
@@ -246,7 +246,7 @@ class OpenAIEmbedding:
             data = orjson.loads(raw)
             if data.get("error") and not data.get("data"):
                 raise self._client.reported(data["error"])
-            items = sorted(data["data"], key=lambda item: item.get("index") or 0)
+            items = by_index(data["data"])
             encoded = [item["embedding"] for item in items]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")

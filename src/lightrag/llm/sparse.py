@@ -21,7 +21,7 @@ from lightrag.llm.meter import Timed, UsageMeter
 from lightrag.llm.openai_client import OpenAIClient
 from lightrag.llm.retry import Retrial, RetryPolicy
 from lightrag.llm.usage import estimate_texts, note_tokens, noted_usage, told_tokens
-from lightrag.llm.vectors import batches
+from lightrag.llm.vectors import batches, by_index
 from lightrag.llm.wrapper import Wrapper
 
 Purpose = Literal["document", "query"]
@@ -73,7 +73,7 @@ class OpenAISparse:
             data = orjson.loads(raw)
             if data.get("error") and not data.get("data"):
                 raise self._client.reported(data["error"])
-            items = sorted(data["data"], key=lambda item: item.get("index") or 0)
+            items = by_index(data["data"])
             given = [item.get("sparse_embedding") for item in items]
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")

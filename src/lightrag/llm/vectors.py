@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from lightrag.llm.endpoint import Endpoint
 
 Encoded = str | Sequence[float]
 """One vector: base64 of little-endian float32, or a list of numbers."""
+
+
+def by_index(data: Any) -> list[Any]:
+    """Return the items of OpenAI's form of a list, `[{"index", ...}]`, in order; some servers leave indices out."""
+    return sorted(data, key=lambda item: item.get("index") or 0)
 
 
 def batches(texts: Sequence[str], size: int | None) -> Iterator[Sequence[str]]:

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from lightrag.errors import LightRAGError
 from lightrag.tenancy.contracts import ModelType, Price
 from lightrag.tenancy.database import ControlDatabase, new_key, now_microseconds
-from lightrag.tenancy.tables import UsageDayRow, UsageRow, WorkspaceRow
+from lightrag.tenancy.tables import SUMMED, UsageDayRow, UsageRow, WorkspaceRow
 
 FLUSH_SECONDS = 0.5
 MOST_WAITING = 100_000
@@ -160,21 +160,11 @@ class Ledger:
             # One statement per key and in one order, so that two processes wait for each other and never in a circle.
             for row in _sums(fresh):
                 statement: Any = insert(UsageDayRow).values(row)
-                added = {name: getattr(UsageDayRow, name) + row[name] for name in _SUMMED}
+                added = {name: getattr(UsageDayRow, name) + row[name] for name in SUMMED}
                 await session.execute(statement.on_conflict_do_update(index_elements=_DAY_KEY, set_=added))
 
 
 _DAY_KEY = ("workspace_id", "day", "token_id", "provider", "model", "type")
-_SUMMED = (
-    "calls",
-    "errors",
-    "cached_answers",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "cost",
-    "unpriced_tokens",
-)
 
 
 async def _existing(session: AsyncSession, ids: Iterable[str]) -> set[str]:
@@ -205,7 +195,7 @@ def _sums(entries: Sequence[UsageEntry]) -> list[dict[str, Any]]:
             entry.model[:255],
             str(entry.type),
         )
-        row = rows.setdefault(key, {**dict(zip(_DAY_KEY, key, strict=True)), **dict.fromkeys(_SUMMED, 0)})
+        row = rows.setdefault(key, {**dict(zip(_DAY_KEY, key, strict=True)), **dict.fromkeys(SUMMED, 0)})
         row["calls"] += entry.is_call
         row["errors"] += entry.is_call and entry.outcome == ERROR
         row["cached_answers"] += entry.outcome == CACHED

@@ -259,6 +259,19 @@ class UsageDayRow(Base):
     unpriced_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
+SUMMED = (
+    "calls",
+    "errors",
+    "cached_answers",
+    "prompt_tokens",
+    "cached_tokens",
+    "completion_tokens",
+    "cost",
+    "unpriced_tokens",
+)
+"""The columns of `UsageDayRow` that are sums, in the order in which they are shown."""
+
+
 class LimitRow(Base):
     """What a workspace or token may use; the strictest one that applies wins."""
 

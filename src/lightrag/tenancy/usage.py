@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from lightrag.errors import InvalidInput
 from lightrag.tenancy.database import ControlDatabase
-from lightrag.tenancy.tables import UsageDayRow, UsageRow
+from lightrag.tenancy.tables import SUMMED, UsageDayRow, UsageRow
 
 Part = Literal["day", "provider", "model", "type", "token"]
 PARTS: tuple[Part, ...] = ("day", "provider", "model", "type", "token")
@@ -56,6 +56,16 @@ class UsageSum:
         """All tokens."""
         return self.prompt_tokens + self.completion_tokens
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The sums by name, without money."""
+        return {name: getattr(self, name) for name in SUMMED if name != "cost"}
+
+
+def total_of(sums: Sequence[UsageSum]) -> UsageSum:
+    """Return the sum of sums."""
+    return UsageSum(**{name: sum(getattr(one, name) for one in sums) for name in SUMMED})
+
 
 def today() -> date:
     """Return the day by which the ledger counts, in UTC."""
@@ -89,7 +99,7 @@ class UsageReport:
         if since is not None and until is not None and since > until:
             raise InvalidInput(f"since ({since}) lies after until ({until})")
         columns = [_COLUMNS[part] for part in by]
-        query: Any = select(*columns, *_totals())
+        query: Any = select(*columns, *(func.sum(getattr(UsageDayRow, name)) for name in SUMMED))
         if workspace_id is not None:
             query = query.where(UsageDayRow.workspace_id == workspace_id)
         if since is not None:
@@ -129,20 +139,11 @@ def as_csv(sums: Iterable[UsageSum], by: Sequence[Part]) -> str:
     """Return sums as a table with a heading; money in US dollars."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    numbers = (
-        "calls",
-        "errors",
-        "cached_answers",
-        "prompt_tokens",
-        "cached_tokens",
-        "completion_tokens",
-        "unpriced_tokens",
-    )
-    writer.writerow([*by, *numbers, "cost_usd"])
+    writer.writerow([*by, *UsageSum().numbers, "cost_usd"])
     for row in sums:
         # A name that begins like a formula is not to be one in the spreadsheet that opens this.
         parts = [_harmless(str(getattr(row, part) or "")) for part in by]
-        writer.writerow([*parts, *(getattr(row, name) for name in numbers), f"{row.cost / 1e6:.6f}"])
+        writer.writerow([*parts, *row.numbers.values(), f"{row.cost / 1e6:.6f}"])
     return out.getvalue()
 
 
@@ -155,38 +156,10 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text[:1] in "=+-@\t\r" and text else text
 
 
-def _totals() -> list[Any]:
-    return [
-        func.sum(column)
-        for column in (
-            UsageDayRow.calls,
-            UsageDayRow.errors,
-            UsageDayRow.cached_answers,
-            UsageDayRow.prompt_tokens,
-            UsageDayRow.cached_tokens,
-            UsageDayRow.completion_tokens,
-            UsageDayRow.cost,
-            UsageDayRow.unpriced_tokens,
-        )
-    ]
-
-
 def _sum(by: Sequence[Part], row: Sequence[Any]) -> UsageSum:
     named: dict[str, Any] = dict(zip(by, row[: len(by)], strict=True))
     if "day" in named:
         named["day"] = (_EPOCH + timedelta(days=int(named["day"]))).isoformat()
     # Postgres gives sums as decimals.
-    named.update(zip(_NUMBERS, map(int, row[len(by) :]), strict=True))
+    named.update(zip(SUMMED, map(int, row[len(by) :]), strict=True))
     return UsageSum(**named)
-
-
-_NUMBERS = (
-    "calls",
-    "errors",
-    "cached_answers",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "cost",
-    "unpriced_tokens",
-)

@@ -30,12 +30,8 @@ class PricedCalls:
 
 async def price_extraction(services: ModelServices | None, engine: Engine, work: WorkEstimate) -> PricedCalls:
     """Return the calls of extraction."""
-    facts = engine.describe().chat.get(Role.EXTRACT)
-    if not work.extraction_calls or facts is None:
-        return PricedCalls("", 0, 0, 0, 0)
-    name, price = await _priced(services, engine.workspace, Role.EXTRACT, facts)
     prompt, completion = work.extraction_prompt_tokens, work.extraction_completion_tokens
-    return PricedCalls(name, work.extraction_calls, prompt, completion, price.cost(prompt, 0, completion))
+    return await _price_chat(services, engine, Role.EXTRACT, work.extraction_calls, prompt, completion)
 
 
 async def price_embedding(
@@ -51,12 +47,18 @@ async def price_embedding(
 
 async def price_pictures(services: ModelServices | None, engine: Engine, work: WorkEstimate) -> PricedCalls:
     """Return the calls that describe pictures."""
-    facts = engine.describe().chat.get(Role.IMAGE2TEXT)
-    if not work.pictures or facts is None:
-        return PricedCalls("", 0, 0, 0, 0)
-    name, price = await _priced(services, engine.workspace, Role.IMAGE2TEXT, facts)
     prompt, completion = work.picture_prompt_tokens, work.picture_completion_tokens
-    return PricedCalls(name, work.pictures, prompt, completion, price.cost(prompt, 0, completion))
+    return await _price_chat(services, engine, Role.IMAGE2TEXT, work.pictures, prompt, completion)
+
+
+async def _price_chat(
+    services: ModelServices | None, engine: Engine, role: Role, calls: int, prompt: int, completion: int
+) -> PricedCalls:
+    facts = engine.describe().chat.get(role)
+    if not calls or facts is None:
+        return PricedCalls("", 0, 0, 0, 0)
+    name, price = await _priced(services, engine.workspace, role, facts)
+    return PricedCalls(name, calls, prompt, completion, price.cost(prompt, 0, completion))
 
 
 async def _priced(services: ModelServices | None, workspace: str, role: Role, facts: ModelFacts) -> tuple[str, Price]:

@@ -58,7 +58,7 @@ async def usage(
     format: Annotated[Literal["json", "csv"], Query()] = "json",
 ) -> Response:
     """Return what the workspace has used, by day and model or by other parts; of tokens administrators are told."""
-    from lightrag.tenancy.usage import UsageReport, UsageSum, as_csv
+    from lightrag.tenancy.usage import UsageReport, as_csv, total_of
 
     parts = _parts(by)
     if "token" in parts:
@@ -70,8 +70,7 @@ async def usage(
         rows = await UsageReport(place.plane.database).sums(place.workspace_id, by=parts, since=days[0], until=days[1])
     if format == "csv":
         return PlainTextResponse(as_csv(rows, parts), media_type="text/csv; charset=utf-8")
-    total = UsageSum(**{name: sum(getattr(row, name) for row in rows) for name in _NUMBERS})
-    return succeeded({"usage": [_sum(row, parts) for row in rows], "total": _sum(total, ())})
+    return succeeded({"usage": [_sum(row, parts) for row in rows], "total": _sum(total_of(rows), ())})
 
 
 @router.get("/usage/entries", operation_id="llm_usage_entries", response_model=Envelope)
@@ -233,16 +232,6 @@ _SHOWN = (
     "request_id",
     "part_of",
 )
-_NUMBERS = (
-    "calls",
-    "errors",
-    "cached_answers",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "cost",
-    "unpriced_tokens",
-)
 
 
 def _progress(status: ReEmbeddingStatus) -> dict[str, Any]:
@@ -282,10 +271,9 @@ def _day(name: str, text: str) -> date | None:
 
 
 def _sum(row: UsageSum, parts: Sequence[str]) -> dict[str, Any]:
-    numbers = {name: getattr(row, name) for name in _NUMBERS if name != "cost"}
     return {
         **{part: getattr(row, part) for part in parts},
-        **numbers,
+        **row.numbers,
         "total_tokens": row.tokens,
         "cost_usd": _dollars(row.cost),
     }
