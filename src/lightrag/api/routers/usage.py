@@ -48,7 +48,12 @@ LimitStates = Annotated[dict[str, Any], Field(examples=[LIMITS_EXAMPLE])]
 TokenId = Annotated[str, Path(min_length=1, max_length=64, examples=["0f3a"])]
 
 
-@router.get("/usage", operation_id="llm_usage", response_model=Envelope)
+@router.get(
+    "/usage",
+    operation_id="llm_usage",
+    response_model=Envelope,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 async def usage(
     desk: DeskDep,
     principal: PrincipalDep,
