@@ -156,20 +156,18 @@ class Operator:
         self._keys.write_text(self._keys.read_text().split()[0] + "\n")
         return out
 
-    async def rotate_and_be_killed(self, seconds: float, *options: str) -> bool:
-        """Run it and kill it; tell whether it was still running."""
+    async def rotate_and_be_killed(self, told: str, *options: str) -> bool:
+        """Run it and kill it as soon as it has printed `told`; tell whether that was before its end."""
         process = await asyncio.create_subprocess_exec(
             _COMMANDS / "lightrag",
             *("keys", "rotate", *options),
             cwd=self._folder,
             env=environment(self._environ),
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        try:
-            await asyncio.wait_for(process.wait(), seconds)
-        except TimeoutError:
-            process.send_signal(signal.SIGKILL)
-            await process.wait()
-            return True
-        return False
+        assert process.stdout is not None
+        async for line in process.stdout:
+            if told in line.decode():
+                process.send_signal(signal.SIGKILL)
+        return await process.wait() == -signal.SIGKILL
