@@ -198,7 +198,6 @@ def _engine(
             chunkers=chunkers,
             meter=models.meter,
             embed=lambda texts: models.embedding.embed(texts, purpose="document"),
-            probe=models.probe,
             backends=models.backends,
             release=release,
             refresh_models=models.refresh,

@@ -27,7 +27,6 @@ NOBODY = Caller()
 _CALLER: ContextVar[Caller] = ContextVar("lightrag_caller", default=NOBODY)
 _PAYERS: ContextVar[Mapping[str, Caller] | None] = ContextVar("lightrag_payers", default=None)
 _WORKSPACE: ContextVar[str | None] = ContextVar("lightrag_workspace", default=None)
-_OPERATION: ContextVar[str] = ContextVar("lightrag_operation", default="")
 
 
 def current_caller() -> Caller:
@@ -67,21 +66,6 @@ def _payer(text: str, payers: Mapping[str, Caller]) -> Caller | None:
         return known
     # A part of one that is longer than what the model takes.
     return next((caller for whole, caller in payers.items() if text in whole), None)
-
-
-@contextlib.contextmanager
-def operating(name: str) -> Iterator[None]:
-    """Let calls of models inside the block be entered under this operation, whatever their role is."""
-    token = _OPERATION.set(name)
-    try:
-        yield
-    finally:
-        _OPERATION.reset(token)
-
-
-def current_operation() -> str:
-    """Return what calls are entered as; empty where their role says it."""
-    return _OPERATION.get()
 
 
 @contextlib.contextmanager

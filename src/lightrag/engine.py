@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from lightrag.callers import NOBODY, calling_as, current_caller, operating, working_for
+from lightrag.callers import NOBODY, calling_as, current_caller, working_for
 from lightrag.documents.folder import file_md5
 from lightrag.documents.formats import Format, format_of, known_formats
 from lightrag.documents.names import resolve_inside
@@ -41,7 +41,6 @@ from lightrag.indexing.verify import Verifier, VerifyReport
 from lightrag.llm.cache_clearing import forget_modes
 from lightrag.llm.contracts import FloatArray, ModelFacts, Role
 from lightrag.llm.meter import UsageMeter
-from lightrag.llm.probe import ModelProbe
 from lightrag.llm.routing import BackendReport
 from lightrag.retrieval import graph_info, graph_views
 from lightrag.storage.contracts import Namespace, SortField, Storage
@@ -111,8 +110,6 @@ class EngineParts:
     meter: UsageMeter
     embed: Callable[[Sequence[str]], Awaitable[FloatArray]]
     """Embeds texts as documents."""
-    probe: Callable[[], Awaitable[list[ModelProbe]]]
-    """Asks every model for next to nothing."""
     backends: Callable[[], Sequence[BackendReport]]
     """Tells how the backends are of models that have several."""
     release: Callable[[], Awaitable[None]]
@@ -615,11 +612,6 @@ class Engine:
         report = await self._parts.verifier.repair()
         await self._pipeline.load_stale()
         return report
-
-    async def probe_models(self) -> list[ModelProbe]:
-        """Ask every model for next to nothing; costs one call each. Failures are in the result."""
-        with operating("probe"):
-            return await self._parts.probe()
 
     async def refresh_models(self) -> None:
         """Take up what was changed of the models, before something is told of them."""

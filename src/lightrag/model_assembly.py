@@ -18,7 +18,6 @@ from lightrag.llm.embedding_limit import LimitedTexts
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.ollama_binding import ollama_models
-from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.rerank_chunking import token_cutter
 from lightrag.llm.retry import RetryPolicy
 from lightrag.llm.router import RoutedChat, RoutedEmbedding
@@ -153,10 +152,6 @@ class Changing(Protocol):
         """Take up what was changed."""
         ...
 
-    async def probe(self) -> list[ModelProbe]:
-        """Ask every model for next to nothing."""
-        ...
-
     async def aclose(self) -> None:
         """Close all models."""
         ...
@@ -204,34 +199,18 @@ class Models:
         if self.changing is not None:
             await self.changing.refresh()
 
-    def distinct(self) -> list[tuple[KeptChat, list[Role]]]:
-        """Return each chat model once, with its roles."""
-        found: dict[int, tuple[KeptChat, list[Role]]] = {}
-        for role, chat in self.chat.items():
-            found.setdefault(id(chat), (chat, []))[1].append(role)
-        return list(found.values())
-
     def backends(self) -> list[BackendReport]:
         """Return the state of every backend; none where each model has only one server."""
         if self.changing is not None:
             return self.changing.backends()
         return [BackendReport(roles, state) for roles, model in self.routed for state in model.snapshot()]
 
-    async def probe(self) -> list[ModelProbe]:
-        """Ask every model for next to nothing."""
-        if self.changing is not None:
-            return await self.changing.probe()
-        return [
-            *[await probe_chat(chat, roles) for chat, roles in self.distinct()],
-            await probe_embedding(self.embedding),
-        ]
-
     async def aclose(self) -> None:
         """Close all models."""
         if self.changing is not None:
             await self.changing.aclose()
             return
-        for chat, _ in self.distinct():
+        for chat in dict.fromkeys(self.chat.values()):
             for part in (*self.parts.get(chat, ()), chat):
                 await part.aclose()
         await self.embedding.aclose()

@@ -69,11 +69,6 @@ class ModelService:
         self._last_use = time.monotonic()
 
     @property
-    def in_flight(self) -> int:
-        """Requests that are being answered."""
-        return self._in_flight
-
-    @property
     def idle_seconds(self) -> float:
         """How long nobody has asked for anything."""
         return 0.0 if self._in_flight else time.monotonic() - self._last_use

@@ -67,7 +67,7 @@ class LocalTarget:
         """Begin to answer a question."""
         result = await self._engine.query(question.text, self._param(question, stream=True))
         references = [_cited(item) for item in result.retrieved.references]
-        return Answer(references, _pieces(result), result.llm_generated)
+        return Answer(references, _pieces(result))
 
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found, in the form of the REST route /query/data."""

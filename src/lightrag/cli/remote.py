@@ -86,7 +86,7 @@ class ServerTarget:
             Cited(item["reference_id"], item["file_path"], item.get("chunks", []))
             for item in first.get("references") or []
         ]
-        return Answer(references, _texts(first, lines), first.get("llm_generated"))
+        return Answer(references, _texts(first, lines))
 
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found."""

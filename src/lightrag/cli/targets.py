@@ -90,8 +90,6 @@ class Answer:
 
     references: Sequence[Cited]
     pieces: AsyncIterator[str]
-    is_generated: bool | None = None
-    """False where the answer was quoted or canned; None where that is not known yet."""
 
 
 class Target(Protocol):

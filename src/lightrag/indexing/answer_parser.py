@@ -17,7 +17,6 @@ from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.types import Extraction
 
 DELIMITER = "<|#|>"
-END_MARK = "<|COMPLETE|>"
 
 # Damaged delimiters seen from small models: a missing bar or bracket, another filling, doubling.
 _DAMAGED_DELIMITER = re.compile(r"<\|?[#|]\|?[#|]?\|?>|<\|[^|<>\n]?\|?>|\|#\||<#>")

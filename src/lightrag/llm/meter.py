@@ -49,11 +49,6 @@ class UsageRow:
     seconds: float = 0.0
     """Sum of the durations of calls."""
 
-    @property
-    def mean_seconds(self) -> float:
-        """Mean duration of a call."""
-        return self.seconds / self.calls if self.calls else 0.0
-
 
 class UsageMeter:
     """Totals since it was made. One meter is shared by all models of a workspace."""

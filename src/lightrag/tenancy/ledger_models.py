@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from lightrag.callers import Caller, current_caller, current_operation, payers_of
+from lightrag.callers import Caller, current_caller, payers_of
 from lightrag.errors import LimitReached, UnusableAnswer
 from lightrag.llm.contracts import (
     ChatDelta,
@@ -149,7 +149,7 @@ class Call:
     def __init__(self, account: Account, model: PaidModel, role: Role, shares: Sequence[Share]) -> None:
         self._account = account
         self._model = model
-        self._operation = current_operation() or role.value
+        self._operation = role.value
         # The largest share is the one under which the call is counted.
         self._shares = sorted(shares, key=lambda share: -share.foreseen.prompt_tokens)
         self._held: list[tuple[Reservation, tuple[int, ...]]] = []

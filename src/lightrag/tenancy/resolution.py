@@ -35,8 +35,6 @@ class Origin(StrEnum):
     WORKSPACE_TYPE = "workspace default for the type"
     WORKSPACE_MODELS = "models of the workspace"
     """There is no default; the first model of the type serves."""
-    DATA = "data of the workspace"
-    """Its vectors were made with this model, whatever the default says."""
     SERVER = "server"
 
 

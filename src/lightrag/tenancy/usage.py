@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import func, select
@@ -65,11 +64,6 @@ class UsageSum:
 def total_of(sums: Sequence[UsageSum]) -> UsageSum:
     """Return the sum of sums."""
     return UsageSum(**{name: sum(getattr(one, name) for one in sums) for name in SUMMED})
-
-
-def today() -> date:
-    """Return the day by which the ledger counts, in UTC."""
-    return datetime.now(UTC).date()
 
 
 def day_number(day: date) -> int:
@@ -145,11 +139,6 @@ def as_csv(sums: Iterable[UsageSum], by: Sequence[Part]) -> str:
         parts = [_harmless(str(getattr(row, part) or "")) for part in by]
         writer.writerow([*parts, *row.numbers.values(), f"{row.cost / 1e6:.6f}"])
     return out.getvalue()
-
-
-def first_of_month(moment: float | None = None) -> date:
-    """Return the first day of the month, in UTC."""
-    return datetime.fromtimestamp(time.time() if moment is None else moment, UTC).date().replace(day=1)
 
 
 def _harmless(text: str) -> str:

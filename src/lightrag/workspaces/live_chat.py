@@ -9,11 +9,11 @@ from lightrag.errors import AccessRefused, LimitReached
 from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts, Role
 from lightrag.llm.limiter import closing
+from lightrag.tenancy.resolution import CHAT_ROLES
 
 if TYPE_CHECKING:
     from lightrag.workspaces.live_models import LiveModels
 
-CHAT_ROLES = (Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS, Role.ANSWER)
 _BACKGROUND = frozenset({Role.EXTRACT, Role.SUMMARY, Role.IMAGE2TEXT})
 
 

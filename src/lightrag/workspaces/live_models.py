@@ -20,19 +20,18 @@ from lightrag.errors import LimitReached, StorageError
 from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
 from lightrag.indexing.pipeline import SlotUse
 from lightrag.llm.cache import KeptChat
-from lightrag.llm.contracts import ChatModel, EmbeddingModel, RerankModel, Role
+from lightrag.llm.contracts import EmbeddingModel, RerankModel, Role
 from lightrag.llm.limiter import Limiter
-from lightrag.llm.probe import ModelProbe, probe_chat, probe_embedding
 from lightrag.llm.routing import BackendReport
 from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
 from lightrag.retrieval.question_models import QuestionModels
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.tenancy.contracts import ModelRef, ModelType
-from lightrag.tenancy.resolution import why_unusable
+from lightrag.tenancy.resolution import CHAT_ROLES, why_unusable
 from lightrag.types import QueryParam
 from lightrag.workspaces.limit_pause import LimitPause
-from lightrag.workspaces.live_chat import CHAT_ROLES, PresentChats, chat_of_role
+from lightrag.workspaces.live_chat import PresentChats, chat_of_role
 from lightrag.workspaces.live_embedding import LiveEmbedding, LiveSparse, MissingEmbedding, PatientEmbedding
 from lightrag.workspaces.live_questions import LiveQuestions
 from lightrag.workspaces.live_rerank import reranker_of_workspace
@@ -159,18 +158,6 @@ class LiveModels:
         """Return the state of every backend."""
         own = self._clients.backends() if self._clients is not None else []
         return [*own, *self._base.backends()]
-
-    async def probe(self) -> list[ModelProbe]:
-        """Ask every model for next to nothing."""
-        await self.refresh()
-        by_model: dict[int, tuple[ChatModel, list[Role]]] = {}
-        for role in CHAT_ROLES:
-            model = self.chat(role)
-            if model is not None:
-                by_model.setdefault(id(model), (model, []))[1].append(role)
-        async with self.using():
-            chats = [await probe_chat(model, roles) for model, roles in by_model.values()]
-            return [*chats, await probe_embedding(self.embedding)]
 
     async def embedding_by_name(self, name: str) -> EmbeddingModel | None:
         """Return the embedding model that is recorded under a name, where the workspace or the server has it."""
