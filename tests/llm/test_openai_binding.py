@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from lightrag.errors import ModelRateLimited, ModelRefused, UnusableAnswer
+from lightrag.errors import ModelRateLimited, ModelRefused, ModelUnreachable, UnusableAnswer
 from lightrag.llm.contracts import ChatModel, EmbeddingModel
 from lightrag.llm.openai_binding import OpenAIChat, OpenAIEmbedding
 from lightrag.testing.fake_models import hash_vectors
 from lightrag.testing.model_contract import ChatContract, EmbeddingContract, ask, collect
+from lightrag.testing.model_dialects import Answer
 from lightrag.testing.model_server import ModelServer, Reaction
 
 
@@ -201,6 +203,38 @@ async def test_a_stream_without_events_is_told_from_one_that_broke_off() -> None
         chat = OpenAIChat("m", server.openai_url)
         with pytest.raises(UnusableAnswer, match="check the base URL"):
             await collect(chat, ask("hello"))
+        await chat.aclose()
+
+
+async def test_a_stream_whose_end_is_marked_is_complete_without_a_reason() -> None:
+    async with ModelServer() as server:
+        server.script(Reaction.says("Paris.", finish_reason="", usage=None))
+        server.script(Reaction.raw(b'data: {"choices":[{"delta":{"content":"Paris."}}]}\r\n\r\ndata:[DONE]\r\n\r\n'))
+        chat = OpenAIChat("m", server.openai_url)
+        for _ in range(2):
+            *pieces, last = await collect(chat, ask())
+            assert "".join(piece.text for piece in pieces) == "Paris."
+            assert last.finish_reason == "stop"
+        await chat.aclose()
+
+
+async def test_a_stream_whose_connection_closes_after_its_end_mark_is_complete() -> None:
+    async with ModelServer() as server:
+        # One piece, the reason (none), the end mark; then the connection drops.
+        server.script(Reaction(answer=Answer("Paris.", finish_reason="", usage=None), cut_after=3))
+        chat = OpenAIChat("m", server.openai_url)
+        deltas = await collect(chat, ask())
+        await chat.aclose()
+    assert deltas[-1].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("broken", [Reaction.cut(2), Reaction.half_stream(2)])
+async def test_a_stream_without_end_mark_and_reason_has_broken_off(broken: Reaction) -> None:
+    async with ModelServer() as server:
+        server.script(dataclasses.replace(broken, answer=Answer("Paris is.", finish_reason="", usage=None)))
+        chat = OpenAIChat("m", server.openai_url)
+        with pytest.raises(ModelUnreachable):
+            await collect(chat, ask())
         await chat.aclose()
 
 

@@ -126,6 +126,8 @@ class AnthropicChat:
                         yield delta
                     if reason := (event.get("delta") or {}).get("stop_reason"):
                         answer.finish_reason = finish_reason(reason)
+                    elif event.get("type") == "message_stop":
+                        answer.finish_reason = answer.finish_reason or "stop"
         finally:
             with self._translated():
                 await events.close()

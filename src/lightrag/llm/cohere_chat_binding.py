@@ -93,7 +93,10 @@ class CohereChat:
         return body | dict(request.extra)
 
     def _deltas(self, line: bytes, answer: GrowingAnswer) -> list[ChatDelta]:
-        if not line.startswith(b"data:") or line == b"data: [DONE]":
+        if not line.startswith(b"data:"):
+            return []
+        if line[5:].strip() == b"[DONE]":
+            answer.finish_reason = answer.finish_reason or "stop"
             return []
         try:
             event = orjson.loads(line[5:])

@@ -80,7 +80,8 @@ class OpenAIChat:
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
 
-        Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
+        An answer is finished where the server says why it ended, or marks the end of the stream. Raises
+        `ModelUnreachable` where the stream breaks off before.
         """
         body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
         events = await self._concessions.attempt(body, lambda sent: self._client.open("/chat/completions", sent))
@@ -97,6 +98,8 @@ class OpenAIChat:
             yield delta
         if not state.events:
             raise self._endpoint.unusable("the server sent no piece of an answer", "check the base URL")
+        if events.is_complete:
+            state.finish_reason = state.finish_reason or "stop"
         if state.finish_reason is None:
             raise self._endpoint.unreachable("the stream ended before the answer was finished")
         if not state.text.strip():

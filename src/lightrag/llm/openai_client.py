@@ -17,7 +17,9 @@ from lightrag.llm.endpoint import Endpoint
 from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, AsyncStream, RequestOptions
+    from openai import AsyncOpenAI, RequestOptions
+
+    from lightrag.llm.openai_events import Events
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -70,11 +72,11 @@ class OpenAIClient:
             response = await sdk.post(path, body=body, cast_to=httpx2.Response, options=self._options())
         return response.content
 
-    async def open(self, path: str, body: Mapping[str, Any]) -> AsyncStream[object]:
+    async def open(self, path: str, body: Mapping[str, Any]) -> Events:
         """Send a request and return the events of the response, decoded from JSON; the caller closes them."""
-        from openai import AsyncStream
-
         sdk = await self._client()
+        from lightrag.llm.openai_events import Events
+
         with self.translated():
             return await sdk.post(
                 path,
@@ -82,7 +84,7 @@ class OpenAIClient:
                 cast_to=object,
                 options=self._options(),
                 stream=True,
-                stream_cls=AsyncStream[object],
+                stream_cls=Events,
             )
 
     def reported(self, error: Any) -> ModelError:

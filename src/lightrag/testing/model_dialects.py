@@ -25,6 +25,7 @@ class Answer:
     text: str
     thinking: str = ""
     finish_reason: str = "stop"
+    """Empty where the server does not say why an answer ended."""
     usage: tuple[int, int] | None = (0, 0)
     cached_tokens: int = 0
 
@@ -83,7 +84,7 @@ class OpenAIDialect:
             "object": "chat.completion",
             "created": 0,
             "model": model,
-            "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
+            "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason or None}],
         }
         if answer.usage is not None:
             out["usage"] = _openai_usage(answer)
@@ -100,7 +101,7 @@ class OpenAIDialect:
             yield event([{"index": 0, "delta": {"reasoning_content": answer.thinking}, "finish_reason": None}])
         for piece in pieces:
             yield event([{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
-        yield event([{"index": 0, "delta": {}, "finish_reason": answer.finish_reason}])
+        yield event([{"index": 0, "delta": {}, "finish_reason": answer.finish_reason or None}])
         if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
             yield event([], usage=_openai_usage(answer))
         yield b"data: [DONE]\n\n"
@@ -166,7 +167,9 @@ class OllamaDialect:
 
     @staticmethod
     def _closing(answer: Answer) -> dict[str, Any]:
-        out: dict[str, Any] = {"done": True, "done_reason": answer.finish_reason}
+        out: dict[str, Any] = {"done": True}
+        if answer.finish_reason:
+            out["done_reason"] = answer.finish_reason
         if answer.usage is not None:
             out["prompt_eval_count"], out["eval_count"] = answer.usage
         return out
