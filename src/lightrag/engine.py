@@ -15,7 +15,6 @@ from lightrag.documents.formats import Format, format_of, known_formats
 from lightrag.documents.names import resolve_inside
 from lightrag.errors import Conflict, NotFound
 from lightrag.indexing.chunkers import Chunkers
-from lightrag.indexing.chunking_record import retried_metadata
 from lightrag.indexing.custom_graph import read_custom_graph
 from lightrag.indexing.edits import Edit
 from lightrag.indexing.estimate import Estimator, FileReading, Requests, WorkEstimate
@@ -33,8 +32,9 @@ from lightrag.indexing.intake import (
 )
 from lightrag.indexing.manifest import Manifest, check_manifest, manifest_of_data, write_manifest
 from lightrag.indexing.pipeline import Pipeline
-from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.progress import PipelineStatus
 from lightrag.indexing.re_embedding import ReEmbedding
+from lightrag.indexing.row_requests import OPEN, is_duplicate, request_deletion, retry_failed
 from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.scan_log import ScanReport
 from lightrag.indexing.verify import Verifier, VerifyReport
@@ -60,7 +60,6 @@ from lightrag.types import (
     TagValue,
 )
 
-RETRIED_AT_ONCE = 500
 ESTIMATED_AT_MOST = 10_000
 """Documents whose indexing is foreseen at once."""
 
@@ -362,20 +361,11 @@ class Engine:
         self, doc_ids: Sequence[str], *, delete_file: bool = False, delete_llm_cache: bool = False
     ) -> list[str]:
         """Mark documents for deletion, durably; return the ids that exist. Deleting goes on in the background."""
-        async with self._storage.transaction() as tx:
-            found = await tx.documents.get(doc_ids)
-            await tx.documents.put(
-                [
-                    record.replace(
-                        delete_requested=True,
-                        updated_at=now_iso(),
-                        metadata={**record.metadata, "delete_file": delete_file, "delete_llm_cache": delete_llm_cache},
-                    )
-                    for record in found.values()
-                ]
-            )
+        found = await request_deletion(
+            self._storage, doc_ids, delete_file=delete_file, delete_llm_cache=delete_llm_cache
+        )
         self._pipeline.interrupt(found)
-        return [doc_id for doc_id in doc_ids if doc_id in found]
+        return found
 
     async def clear(self, *, delete_files: bool = True, delete_llm_cache: bool = False) -> int:
         """Remove all documents and everything made of them; return how many input files were deleted.
@@ -399,21 +389,7 @@ class Engine:
 
     async def retry_failed(self) -> str:
         """Begin failed documents again; what succeeded is not done again. Returns the track id."""
-        while True:
-            rows, total = await self._storage.documents.page(
-                statuses=[DocStatus.FAILED], limit=RETRIED_AT_ONCE, sort="created_at", descending=False
-            )
-            rows = [row for row in rows if not row.metadata.get("is_duplicate")]
-            await self._storage.documents.put(
-                [
-                    row.replace(
-                        status=DocStatus.PENDING, updated_at=now_iso(), error_msg=None, metadata=retried_metadata(row)
-                    )
-                    for row in rows
-                ]
-            )
-            if not rows or total <= RETRIED_AT_ONCE:
-                break
+        await retry_failed(self._storage)
         self._pipeline.wake()
         return new_track_id("retry")
 
@@ -627,11 +603,11 @@ class Engine:
         if doc_id is not None:
             records = [await self.get_document(doc_id)]
         else:
-            open_ones = [DocStatus.PENDING, DocStatus.PROCESSING, DocStatus.FAILED]
+            open_ones = [*OPEN, DocStatus.FAILED]
             records, _ = await self._storage.documents.page(
                 statuses=open_ones, limit=ESTIMATED_AT_MOST, sort="created_at", descending=False
             )
-            records = [record for record in records if not record.metadata.get("is_duplicate")]
+            records = [record for record in records if not is_duplicate(record)]
         await self.refresh_models()
         return await self._estimator.documents(records, self._parts.asks_a_model())
 

@@ -15,15 +15,13 @@ from lightrag.errors import LightRAGError, LimitReached, StorageUnavailable
 from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
 from lightrag.indexing.owner import is_dead
 from lightrag.indexing.payers import caller_of
-from lightrag.indexing.progress import PipelineStatus, now_iso
+from lightrag.indexing.progress import PipelineStatus
+from lightrag.indexing.row_requests import OPEN, fail_open
 from lightrag.indexing.sharing import Sharing, View
 from lightrag.indexing.stale import StaleText
 from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.summary_rounds import SummaryRounds
-from lightrag.types import DocStatus, DocumentRecord
-
-OPEN = (DocStatus.PENDING, DocStatus.PROCESSING)
-CANCELLED_REASON = "User cancelled"
+from lightrag.types import DocumentRecord
 
 _log = logging.getLogger("lightrag.pipeline")
 
@@ -181,19 +179,15 @@ class Pipeline:
         """
         storage, view = self._tools.storage, await self._sharing.look()
         async with storage.transaction() as tx:
-            rows, _ = await tx.documents.page(statuses=OPEN, limit=100_000, sort="created_at", descending=False)
-            rows = [row for row in rows if not row.delete_requested]
-            await tx.documents.put(
-                [row.replace(status=DocStatus.FAILED, error_msg=CANCELLED_REASON, updated_at=now_iso()) for row in rows]
-            )
-            if rows or view.is_worked_on:
+            stopped = await fail_open(tx.documents)
+            if stopped or view.is_worked_on:
                 await self._sharing.request_cancellation(tx)
-        if rows:
-            self._tools.progress.say(f"Cancellation requested: {len(rows)} documents stopped")
+        if stopped:
+            self._tools.progress.say(f"Cancellation requested: {stopped} documents stopped")
         elif view.is_worked_on:
             self._tools.progress.say("Cancellation requested")
         await self._obey_cancellation()
-        return bool(rows) or view.is_worked_on
+        return stopped > 0 or view.is_worked_on
 
     async def status(self) -> PipelineStatus:
         """Return what is being done, by whichever process."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
+from lightrag.indexing.row_requests import OPEN
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.tenancy.names import check_name
-from lightrag.types import DocStatus
 from lightrag.workspaces.engine_source import EngineSource, OpenEngine
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
@@ -440,8 +440,6 @@ async def _has_due_documents(settings: Settings, name: str) -> bool:
     storage = open_storage(names, settings.paths.working_dir, name)
     await storage.open()
     try:
-        return await storage.documents.count_due([DocStatus.PENDING, DocStatus.PROCESSING]) > 0 or bool(
-            await storage.kv(Namespace.STALE).scan(limit=1)
-        )
+        return await storage.documents.count_due(OPEN) > 0 or bool(await storage.kv(Namespace.STALE).scan(limit=1))
     finally:
         await storage.close()
