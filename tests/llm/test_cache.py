@@ -36,6 +36,19 @@ class Store:
             self.rows.pop(key, None)
 
 
+class Held(FakeChat):
+    """Answers once the test lets it."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__(answers)
+        self.begun, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.begun.set()
+        await self.may_answer.wait()
+        return await super().complete(request)
+
+
 async def test_an_answer_is_stored_before_it_is_returned_and_not_paid_again() -> None:
     store, model = Store(), FakeChat(["first", "second"])
     cached = CachedChat(model, store)
@@ -92,26 +105,30 @@ async def test_equal_calls_at_the_same_time_are_one() -> None:
 
 
 async def test_a_shared_call_goes_on_while_anybody_waits_for_it() -> None:
-    model, store = FakeChat(["shared"], delay=0.01), Store()
+    model, store = Held("shared"), Store()
     cached = CachedChat(model, store)
     first, second = (asyncio.create_task(cached.complete(ask(role=Role.EXTRACT))) for _ in range(2))
-    await asyncio.sleep(0.002)
+    await model.begun.wait()
     first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    model.may_answer.set()
     assert (await second).text == "shared"
-    assert first.cancelled() or first.cancelling()
     assert len(model.requests) == 1
 
 
 async def test_a_call_that_nobody_waits_for_is_ended_and_can_be_made_again() -> None:
-    model, store = FakeChat(["late", "again"], delay=0.01), Store()
+    model, store = Held("first"), Store()
     cached = CachedChat(model, store)
     call = asyncio.create_task(cached.complete(ask(role=Role.EXTRACT)))
-    await asyncio.sleep(0.002)
+    await model.begun.wait()
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+    model.may_answer.set()
+    assert not model.requests
     assert not store.rows
-    assert (await cached.complete(ask(role=Role.EXTRACT))).text == "late"
+    assert (await cached.complete(ask(role=Role.EXTRACT))).text == "first"
 
 
 @pytest.mark.parametrize("error", [ModelUnreachable("down"), UnusableAnswer("empty")])

@@ -15,7 +15,7 @@ from lightrag.errors import (
     ModelUnreachable,
     UnusableAnswer,
 )
-from lightrag.llm.contracts import ChatDelta
+from lightrag.llm.contracts import ChatDelta, ChatRequest
 from lightrag.llm.limiter import LimitedChat, Limiter
 from lightrag.llm.openai_binding import OpenAIChat
 from lightrag.llm.retry import RetryingChat, RetryingEmbedding, RetryPolicy
@@ -62,17 +62,28 @@ async def test_an_unusable_answer_is_paid_for_and_asked_for_only_once_more() -> 
     assert len(model.requests) == 2
 
 
-async def test_rate_limits_pause_every_slot_and_do_not_count_as_attempts() -> None:
+async def test_a_rate_limit_pauses_every_slot() -> None:
+    limiter = Limiter(4)
+    model = FakeChat([ModelRateLimited("slow down", 60.0), "ok"])
+    retrying = RetryingChat(LimitedChat(model, limiter), QUICK, limiter)
+    calls = [asyncio.create_task(retrying.complete(ask(str(number)))) for number in range(3)]
+    async with asyncio.timeout(20):
+        while limiter.paused_until is None or limiter.active:
+            await asyncio.sleep(0)
+    assert limiter.waiting == 3
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def test_rate_limits_do_not_count_as_attempts() -> None:
     limiter = Limiter(4)
     answers: list[Answer] = [ModelRateLimited("slow down", 0.03) for _ in range(4)]
     model = FakeChat([*answers, "ok"])
     retrying = RetryingChat(LimitedChat(model, limiter), RetryPolicy(attempts=2, base=0.001), limiter)
     begun = time.monotonic()
-    call = asyncio.create_task(retrying.complete(ask()))
-    await asyncio.sleep(0.01)
-    assert limiter.paused_until is not None
-    assert limiter.active == 0
-    assert (await call).text == "ok"
+    assert (await retrying.complete(ask())).text == "ok"
+    assert len(model.requests) == 5
     assert time.monotonic() - begun >= 4 * 0.03
 
 
@@ -84,11 +95,34 @@ async def test_a_wait_beyond_the_deadline_is_an_error_at_once() -> None:
     assert limiter.paused_until is None
 
 
-async def test_no_attempt_begins_after_the_deadline() -> None:
-    model = FakeChat([ModelRateLimited("slow down", 0.02)])
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+async def test_no_attempt_begins_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lightrag.llm.retry.time", clock)
+    monkeypatch.setattr("lightrag.llm.retry.asyncio", clock)
+    begun: list[float] = []
+
+    def answer(_request: ChatRequest) -> Answer:
+        begun.append(clock.now - 1000)
+        return ModelRateLimited("slow down", 20.0)
+
     with pytest.raises(ModelRateLimited):
-        await RetryingChat(model, RetryPolicy(deadline=0.05)).complete(ask())
-    assert 2 <= len(model.requests) <= 4
+        await RetryingChat(FakeChat(answer), RetryPolicy(deadline=50)).complete(ask())
+    # Pauses are a tenth longer at most.
+    assert len(begun) == 3
+    assert begun[-1] <= 50
 
 
 async def test_a_stream_is_tried_again_only_until_its_first_piece() -> None:
