@@ -221,6 +221,7 @@ ODD: list[dict[str, Any]] = [
     {"max_tokens": 10**9},
     {"max_tokens": True},
     {"max_tokens": 9000},
+    {"max_tokens": "--5"},
     {"llm_name": "x" * 256},
     {"llm_name": "gpt\ud8004"},
     {"llm_name": "a\x00b"},
@@ -272,6 +273,16 @@ async def test_forms_are_read_as_well(opened: Open) -> None:
     async with opened() as client:
         data(await client.post("/llm/add_llm", data={name: str(value) for name, value in GPT4.items()}))
         assert "OpenAI" in data(await client.get("/llm/list"))
+
+
+async def test_json_is_read_where_its_content_type_says_form_as_curl_does(opened: Open) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with opened() as client:
+        data(await client.post("/llm/add_llm", content=json.dumps(GPT4, indent=1), headers=form))
+        assert "OpenAI" in data(await client.get("/llm/list"))
+        for broken in (b'{"llm_factory": ', b"[]"):
+            answer = said(await client.post("/llm/add_llm", content=broken, headers=form))
+            assert "JSON object" in answer["message"]
 
 
 async def test_a_stored_key_stays_when_it_is_not_entered_anew(opened: Open, upstream: ModelServer) -> None:

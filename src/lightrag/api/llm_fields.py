@@ -18,10 +18,12 @@ MOST_TOKENS = 100_000_000
 
 async def read_fields(request: Request) -> Mapping[str, Any]:
     """Return the fields of a request's body. Raises `InvalidInput`."""
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() in _FORMS:
+    raw = await request.body()
+    is_form = request.headers.get("content-type", "").split(";")[0].strip().lower() in _FORMS
+    # `curl -d` says that JSON is a form; what is one begins neither with a brace nor with a bracket.
+    if is_form and not raw.lstrip().startswith((b"{", b"[")):
         form = await request.form(max_files=0, max_fields=100)
         return {name: value for name, value in form.items() if isinstance(value, str)}
-    raw = await request.body()
     if not raw.strip():
         return {}
     try:
@@ -59,7 +61,7 @@ def integer(fields: Mapping[str, Any], name: str, *, least: int = 1, most: int =
     value = fields.get(name)
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) < 20:
+    if isinstance(value, str) and len(value) < 20 and value.strip().removeprefix("-").isdecimal():
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
