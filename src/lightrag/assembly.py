@@ -16,6 +16,7 @@ from lightrag.documents.service import DocumentParser
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.engine import Engine, EngineInfo, EngineParts
+from lightrag.engine_models import EMBEDDED, Bundled, Models, embedding_name
 from lightrag.errors import AccessRefused, ConfigurationError
 from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
 from lightrag.indexing.chunking_custom import ChunkingFunction
@@ -42,7 +43,7 @@ from lightrag.indexing.verify import Verifier
 from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import ChatModel, ModelFacts, Role
 from lightrag.llm.limiter import Limiter
-from lightrag.model_assembly import EMBEDDED, Bundled, Models, embedding_name, open_models
+from lightrag.model_assembly import open_models
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Storage

@@ -23,11 +23,11 @@ import structlog
 from lightrag.api.app import create_app
 from lightrag.assembly import open_engine
 from lightrag.engine import Engine
+from lightrag.engine_models import Models
 from lightrag.indexing.manifest import Manifest
 from lightrag.llm.cache import CachedChat
 from lightrag.llm.contracts import ChatRequest, Role
 from lightrag.llm.meter import UsageMeter
-from lightrag.model_assembly import Models
 from lightrag.settings import Settings, load_settings
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.testing.fake_models import FakeChat, FakeEmbedding

@@ -22,8 +22,8 @@ from lightrag.types import DocStatus
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine, EngineInfo
+    from lightrag.engine_models import Models
     from lightrag.llm.contracts import RerankModel, Role
-    from lightrag.model_assembly import Models
     from lightrag.settings import Settings
 
 Level = Literal["ok", "note", "broken"]

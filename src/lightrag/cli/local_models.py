@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from lightrag.model_assembly import Models, open_models
+from lightrag.engine_models import Models
+from lightrag.model_assembly import open_models
 
 if TYPE_CHECKING:
     from lightrag.assembly import ModelsOpener
@@ -59,7 +60,7 @@ async def present_models(settings: Settings) -> AsyncIterator[ModelsOpener]:
 
 async def unasked_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
     """Return models for a look at what is stored: no text is embedded, so that the embedding model may be missing."""
-    from lightrag.model_assembly import embedding_name
+    from lightrag.engine_models import embedding_name
     from lightrag.workspaces.live_embedding import MissingEmbedding
 
     models = await open_models(settings, storage, recorded)

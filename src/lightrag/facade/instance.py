@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from lightrag.assembly import open_engine
 from lightrag.base import StoragesStatus
 from lightrag.engine import Engine
+from lightrag.engine_models import Models
 from lightrag.facade.configure import settings_of, storage_names
 from lightrag.facade.fields import Fields
 from lightrag.facade.models import FunctionModels
 from lightrag.facade.runner import Runner
 from lightrag.facade.tokens import ForeignTokenizer
 from lightrag.indexing.manifest import Manifest
-from lightrag.model_assembly import Models
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Storage
 from lightrag.utils import always_get_an_event_loop

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lightrag.engine_models import Models
 from lightrag.facade.fields import Fields
 from lightrag.facade.functions import BINDING, FunctionChat, FunctionEmbedding, FunctionRerank
 from lightrag.facade.runner import Runner
@@ -16,7 +17,7 @@ from lightrag.llm.embedding_func import EmbeddingFunc
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.retry import RetryPolicy
 from lightrag.llm.stack import chat_stack, embedding_stack, rerank_stack
-from lightrag.model_assembly import Models, open_models
+from lightrag.model_assembly import open_models
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage
 

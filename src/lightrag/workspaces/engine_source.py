@@ -15,8 +15,8 @@ from lightrag.workspaces.withdrawal import Control, out_of_use
 
 if TYPE_CHECKING:
     from lightrag.engine import Engine
+    from lightrag.engine_models import Bundled, Models
     from lightrag.indexing.manifest import Manifest
-    from lightrag.model_assembly import Bundled, Models
     from lightrag.storage.contracts import Storage
 
 OpenEngine = Callable[[Settings, str], "Awaitable[Engine]"]
@@ -102,7 +102,7 @@ class EngineSource:
 
     def _shared(self) -> Bundled:
         """Return what the engines of this process share."""
-        from lightrag.model_assembly import Bundled as Shared
+        from lightrag.engine_models import Bundled as Shared
 
         if self._bundled is None:
             self._bundled = Shared()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from lightrag.engine_models import EMBEDDED
 from lightrag.llm.contracts import ModelFacts, Role
-from lightrag.model_assembly import EMBEDDED
 from lightrag.tenancy.contracts import ModelType, Price
 
 if TYPE_CHECKING:

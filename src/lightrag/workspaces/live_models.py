@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lightrag.assembly import slot_use
+from lightrag.engine_models import Bundled, Models, embedding_name
 from lightrag.errors import LimitReached, StorageError
 from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
 from lightrag.indexing.pipeline import SlotUse
@@ -23,7 +24,7 @@ from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import EmbeddingModel, RerankModel, Role
 from lightrag.llm.limiter import Limiter
 from lightrag.llm.routing import BackendReport
-from lightrag.model_assembly import Bundled, Models, cached_roles, embedding_name, open_models
+from lightrag.model_assembly import cached_roles, open_models
 from lightrag.retrieval.question_models import QuestionModels
 from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace, Storage

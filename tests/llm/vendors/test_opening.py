@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from lightrag.engine_models import Models
 from lightrag.errors import ConfigurationError
 from lightrag.llm.contracts import Role
 from lightrag.llm.retry import RetryPolicy
-from lightrag.model_assembly import Models, open_models
+from lightrag.model_assembly import open_models
 from lightrag.settings import load_settings
 from lightrag.storage.memory import MemoryStorage
 from lightrag.testing.model_contract import SECRET, ask, closed_port
