@@ -171,12 +171,15 @@ async def test_an_embedding_failure_fails_the_document_and_retry_heals_it(bench:
 
 
 async def test_cancelling_fails_open_documents_and_keeps_the_rest(storage: Storage) -> None:
-    bench = make_workbench(storage, extractor=LineExtractor(delay=0.2))
+    extractor = LineExtractor(gate=asyncio.Event())
+    bench = make_workbench(storage, extractor=extractor)
     await bench.pipeline.start()
     items = [TextItem(f"@ A{n} > B{n}: knows", file_path=f"{n}.txt") for n in range(12)]
     await accept_texts(storage, items, "track", "skip")
     bench.pipeline.wake()
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        while not extractor.begun:
+            await asyncio.sleep(0.01)
     assert await bench.pipeline.cancel()
     await settle(bench)
     rows, total = await storage.documents.page()
@@ -254,7 +257,8 @@ async def test_repair_restores_what_was_lost(bench: Workbench) -> None:
 
 
 async def test_a_short_document_gets_through_beside_a_long_one(storage: Storage) -> None:
-    bench = make_workbench(storage, extractor=LineExtractor(delay=0.01))
+    extractor = LineExtractor(gate=asyncio.Event(), gated="number 599")
+    bench = make_workbench(storage, extractor=extractor)
     await bench.pipeline.start()
     long = "\n".join(f"@ Name{n} > Name{n + 1}: follows in a longer sentence number {n}" for n in range(600))
     await accept_texts(storage, [TextItem(long, "long.txt")], "track", "skip")
@@ -264,6 +268,7 @@ async def test_a_short_document_gets_through_beside_a_long_one(storage: Storage)
         while (await by_path(storage, "short.txt")).status is not DocStatus.PROCESSED:
             await asyncio.sleep(0.01)
     assert (await by_path(storage, "long.txt")).status is DocStatus.PROCESSING
+    assert extractor.calls.index("@ Ada > Bob: knows") < 60
     await bench.pipeline.stop()
 
 

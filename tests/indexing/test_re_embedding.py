@@ -104,18 +104,21 @@ async def test_a_process_that_died_is_followed_by_another(storage: Storage) -> N
 
 
 async def test_one_that_lives_is_left_alone_and_can_be_cancelled_from_elsewhere(storage: Storage) -> None:
-    class Slow(Fickle):
+    released = asyncio.Event()
+
+    class Held(Fickle):
         async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
-            await asyncio.sleep(0.05)
+            await released.wait()
             return await super().embed(texts, purpose=purpose)
 
-    here, elsewhere = (_job(storage, Slow(10_000), owner) for owner in ("here", "elsewhere"))
+    here, elsewhere = (_job(storage, Held(10_000), owner) for owner in ("here", "elsewhere"))
     await here.start("fake/new")
     await elsewhere.resume()
     assert not elsewhere.is_running
     with pytest.raises(Conflict, match="cancel that first"):
         await elsewhere.start("fake/new")
     assert (await elsewhere.cancel()).state == "cancelled"
+    released.set()
     assert (await _ended(here)).state == "cancelled"
     assert not await storage.kv(Namespace.META).scan(prefix="re_embedded:")
 

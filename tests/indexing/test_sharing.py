@@ -83,19 +83,21 @@ async def test_what_is_said_is_heard_by_all_in_order_and_the_oldest_is_forgotten
 
 
 async def test_all_pipelines_show_the_same_and_one_of_them_works(storage: Storage) -> None:
-    extractor = LineExtractor(delay=0.05)
+    gate = asyncio.Event()
+    extractor = LineExtractor(gate=gate)
     benches = [make_workbench(storage, owner=name, extractor=extractor) for name in ("one", "other")]
     pipelines = [bench.pipeline for bench in benches]
     for pipeline in pipelines:
         await pipeline.start()
     await add(storage, pipelines, 12)
     async with asyncio.timeout(20):
-        while not extractor.calls:
+        while not extractor.begun:
             await asyncio.sleep(0.01)
     seen = [await pipeline.status() for pipeline in pipelines]
     assert [status.busy for status in seen] == [True, True]
     assert [status.job_name for status in seen] == ["0.txt", "0.txt"]
     assert sorted(status.is_here for status in seen) == [False, True]
+    gate.set()
     async with asyncio.timeout(20):
         for pipeline in pipelines:
             await pipeline.wait_until_idle()
@@ -107,7 +109,8 @@ async def test_all_pipelines_show_the_same_and_one_of_them_works(storage: Storag
 
 
 async def test_any_pipeline_stops_what_another_one_does(storage: Storage) -> None:
-    extractor = LineExtractor(delay=0.3)
+    gate = asyncio.Event()
+    extractor = LineExtractor(gate=gate)
     worker, other = (make_workbench(storage, owner=name, extractor=extractor).pipeline for name in ("one", "other"))
     await worker.start()
     await add(storage, [worker], 12)
@@ -118,13 +121,14 @@ async def test_any_pipeline_stops_what_another_one_does(storage: Storage) -> Non
     assert await other.cancel()
     async with asyncio.timeout(20):
         await worker.wait_until_idle()
-    calls = len(extractor.calls)
+    begun = extractor.begun
+    gate.set()
     assert not (await other.status()).busy
     assert not await other.cancel()
     rows, _ = await storage.documents.page(limit=100)
     assert {row.error_msg for row in rows if row.error_msg} == {"User cancelled"}
     await asyncio.sleep(0.4)
-    assert len(extractor.calls) == calls
+    assert (extractor.begun, extractor.calls) == (begun, [])
     for pipeline in (worker, other):
         await pipeline.stop()
 

@@ -67,15 +67,24 @@ def lines(text: str) -> list[tuple[int, int]]:
 
 @dataclasses.dataclass
 class LineExtractor:
-    """Reads `@` lines; fails on the texts that are in `broken`."""
+    """Reads `@` lines; fails on the texts that are in `broken`.
+
+    With a gate, texts that hold `gated` are read once that is open.
+    """
 
     broken: dict[str, ModelError] = dataclasses.field(default_factory=dict)
     calls: list[str] = dataclasses.field(default_factory=list)
     fingerprint: str = "lines"
     delay: float = 0.0
+    gate: asyncio.Event | None = None
+    gated: str = ""
+    begun: int = 0
 
     async def extract(self, chunk: Chunk) -> Extraction:
+        self.begun += 1
         await asyncio.sleep(self.delay)
+        if self.gate is not None and self.gated in chunk.content:
+            await self.gate.wait()
         self.calls.append(chunk.content)
         for part, error in self.broken.items():
             if part in chunk.content:
