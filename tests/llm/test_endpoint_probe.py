@@ -29,7 +29,7 @@ def settings(**environ: str) -> Settings:
 
 async def chat(url: str, *, binding: str = "openai", most: int = 0, key: str = "", model: str = "m") -> EndpointReport:
     said = settings(LLM_BINDING=binding, LLM_BINDING_HOST=url, LLM_MODEL=model, LLM_BINDING_API_KEY=key)
-    return await probe_chat_endpoint(said.llm, said.vendors, seconds=5, most_context=most)
+    return await probe_chat_endpoint(said.llm, said.vendors, seconds=60, most_context=most)
 
 
 def found(report: EndpointReport) -> dict[str, tuple[str, str]]:
@@ -160,7 +160,7 @@ async def test_another_vendor_is_asked_in_its_own_form() -> None:
 
 async def embedding(url: str, binding: str = "openai") -> EndpointReport:
     said = settings(EMBEDDING_BINDING=binding, EMBEDDING_BINDING_HOST=url, EMBEDDING_MODEL="m")
-    return await probe_embedding_endpoint(said.embedding, said.vendors, seconds=5)
+    return await probe_embedding_endpoint(said.embedding, said.vendors, seconds=60)
 
 
 async def test_dimension_batch_and_length_of_an_embedding_model() -> None:
@@ -199,7 +199,7 @@ async def test_an_embedding_server_that_cuts_texts_is_found_out() -> None:
 async def test_the_rerank_dialect_is_found(manner: str, path: str) -> None:
     async with RerankServer(manner) as server:
         said = settings(RERANK_BINDING="auto", RERANK_BINDING_HOST=server.url, RERANK_MODEL="m")
-        report = await probe_rerank_endpoint(said.rerank, seconds=5)
+        report = await probe_rerank_endpoint(said.rerank, seconds=60)
     assert report.is_usable
     assert found(report)["judgement"][0] == "ok"
     assert report.settings["RERANK_BINDING_HOST"] == server.url + path
@@ -209,7 +209,7 @@ async def test_the_rerank_dialect_is_found(manner: str, path: str) -> None:
 async def test_a_server_without_reranking_is_told() -> None:
     async with ModelServer() as server:
         said = settings(RERANK_BINDING="auto", RERANK_BINDING_HOST=server.url)
-        report = await probe_rerank_endpoint(said.rerank, seconds=5)
+        report = await probe_rerank_endpoint(said.rerank, seconds=60)
     assert not report.is_usable
 
 

@@ -20,7 +20,7 @@ import re
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -158,6 +158,9 @@ class ModelServer:
         self._chat_span: tuple[float, float] | None = None
         self._active = 0
         self._chat_active = 0
+        self._may_answer = asyncio.Event()
+        self._may_answer.set()
+        self._arrived = asyncio.Event()
         self._state = ServerState()
         self._listening: asyncio.Server | None = None
 
@@ -174,6 +177,21 @@ class ModelServer:
     def script(self, *reactions: Reaction | None) -> None:
         """Queue reactions to the coming chat and embedding calls, one each; None answers normally."""
         self._script.extend(reactions)
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """Answer no model call until the end of the block; those that come meanwhile are taken and wait."""
+        self._may_answer.clear()
+        try:
+            yield
+        finally:
+            self._may_answer.set()
+
+    async def has_calls(self, count: int) -> None:
+        """Return when so many model calls are under way at once."""
+        while self._active < count:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def bodies(self, path_end: str) -> list[JsonBody]:
         """Return the recorded bodies of requests whose path ends so."""
@@ -287,6 +305,7 @@ class ModelServer:
         self._counts["embed_calls" if embedding else "chat"] += 1
         started = time.perf_counter()
         self._active += 1
+        self._arrived.set()
         self._counts["peak"] = max(self._counts["peak"], self._active)
         if not embedding:
             self._chat_active += 1
@@ -299,6 +318,7 @@ class ModelServer:
             latency = self._embed_latency if embedding else self._latency
             if delay := reaction.delay if reaction is not None and reaction.delay else latency:
                 await asyncio.sleep(delay)
+            await self._may_answer.wait()
             if reaction is not None and (reaction.status != 200 or reaction.body is not None):
                 self._counts["failed"] += 1
                 error = reaction.body if reaction.body is not None else dialect.error(reaction.message, reaction.code)
