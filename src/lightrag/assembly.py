@@ -3,46 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from lightrag.documents.formats import FORMATS, PICTURE_FORMATS, SUPPORTED_SUFFIXES, Format
-from lightrag.documents.limits import ParseLimits
-from lightrag.documents.names import resolve_inside
-from lightrag.documents.pictures import PictureRules
-from lightrag.documents.service import DocumentParser
+from lightrag.document_assembly import Reading, chunking_rules
+from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
-from lightrag.embedded.nlp_extractor import NLPExtractor
 from lightrag.engine import Engine, EngineInfo, EngineParts
-from lightrag.engine_models import EMBEDDED, Bundled, Models, embedding_name
-from lightrag.errors import AccessRefused, ConfigurationError
-from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
+from lightrag.engine_models import EMBEDDED, Bundled, Models, embedding_name, slot_use
+from lightrag.extraction_assembly import asking, extractor_of, folder_of, forgetter, summarizer
+from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_custom import ChunkingFunction
-from lightrag.indexing.chunking_recursive import SEPARATORS
 from lightrag.indexing.contributions import Folder
 from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.estimate import FileReading
 from lightrag.indexing.extraction import Extractor
-from lightrag.indexing.fold import FoldRules, fold_entity, fold_relation
+from lightrag.indexing.fold import fold_entity, fold_relation
 from lightrag.indexing.graph_editor import GraphEditor
 from lightrag.indexing.group_commit import GroupCommit
-from lightrag.indexing.llm_extractor import LLMExtractor
 from lightrag.indexing.manifest import Manifest, manifest_of_data, read_manifest
 from lightrag.indexing.owner import owner_name
 from lightrag.indexing.payers import Pauses
-from lightrag.indexing.pictures import Illustrator
-from lightrag.indexing.pipeline import Pipeline, PipelineOptions, SlotUse
+from lightrag.indexing.pipeline import Pipeline, PipelineOptions
 from lightrag.indexing.progress import Progress
 from lightrag.indexing.re_embedding import ReEmbedding
 from lightrag.indexing.scan import FolderScan, ScanRules
-from lightrag.indexing.summarizer import Summarizer
 from lightrag.indexing.vectorizer import Vectorizer
 from lightrag.indexing.verify import Verifier
-from lightrag.llm.cache import KeptChat
 from lightrag.llm.contracts import ChatModel, ModelFacts, Role
-from lightrag.llm.limiter import Limiter
 from lightrag.model_assembly import open_models
 from lightrag.retrieval.retriever import Retriever, RetrieverOptions
 from lightrag.settings import Settings
@@ -50,16 +38,9 @@ from lightrag.storage.contracts import Storage
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.text.sentences import sentences
 from lightrag.text.tokens import Tokenizer, load_tokenizer
-from lightrag.types import (
-    Chunk,
-    ChunkingStrategy,
-    DocumentRecord,
-    Extraction,
-    ParsedDocument,
-)
 
-WORDS_PER_TOKEN = 0.75
 ModelsOpener = Callable[[Settings, Storage, Manifest | None], Awaitable[Models]]
+"""Opens the models of a workspace; is given what the workspace was made with, if anything."""
 
 
 async def open_engine(
@@ -77,21 +58,11 @@ async def open_engine(
     Raises `ConfigurationError` where the settings contradict each other, `StorageError` where the stores fail.
     """
     name = settings.paths.workspace if workspace is None else workspace
-    storage = open_storage(
-        StorageNames(
-            kv=settings.storage.kv,
-            vector=settings.storage.vector,
-            graph=settings.storage.graph,
-            doc_status=settings.storage.doc_status,
-        ),
-        settings.paths.working_dir,
-        name,
-    )
+    storage = open_storage(StorageNames.of(settings.storage), settings.paths.working_dir, name)
     await storage.open()
     try:
-        recorded = await read_manifest(storage)
-        opened = await models(settings, storage, recorded)
-        return _engine(settings, name, storage, opened, tokenizer or load_tokenizer(), chunking_function)
+        opened = await models(settings, storage, await read_manifest(storage))
+        return await _assembled(settings, name, storage, opened, tokenizer or load_tokenizer(), chunking_function)
     except BaseException:
         await storage.close()
         raise
@@ -103,11 +74,26 @@ async def open_empty_engine(settings: Settings, bundled: Bundled) -> Engine:
 
     storage = MemoryStorage("")
     await storage.open()
-    engine = _engine(
-        settings, "", storage, await open_models(settings, storage, None, bundled=bundled), bundled.tokenizer
-    )
+    models = await open_models(settings, storage, None, bundled=bundled)
+    engine = await _assembled(settings, "", storage, models, bundled.tokenizer, None)
     await engine.open()
     return engine
+
+
+async def _assembled(
+    settings: Settings,
+    workspace: str,
+    storage: Storage,
+    models: Models,
+    tokenizer: Tokenizer,
+    chunking_function: ChunkingFunction | None,
+) -> Engine:
+    """Return an engine, which closes the models; where none can be made of them, they are closed here."""
+    try:
+        return _engine(settings, workspace, storage, models, tokenizer, chunking_function)
+    except BaseException:
+        await models.aclose()
+        raise
 
 
 def _engine(
@@ -116,99 +102,125 @@ def _engine(
     storage: Storage,
     models: Models,
     tokenizer: Tokenizer,
-    chunking_function: ChunkingFunction | None = None,
+    chunking_function: ChunkingFunction | None,
 ) -> Engine:
-    rules = _chunking_rules(settings, "custom" if chunking_function else settings.indexing.chunking)
-    chunkers = Chunkers(tokenizer, sentences, models.embedding, rules, chunking_function)
-    extractor = _extractor(settings, models)
-    fold = Folder(_fold_rules(settings), summarises=lambda: Role.SUMMARY in models.chat)
     input_dir = settings.paths.input_dir / workspace if workspace else settings.paths.input_dir
-    parser = _parser(settings)
+    reading = Reading(settings, models, input_dir)
+    cutting = chunking_rules(settings, "custom" if chunking_function else settings.indexing.chunking)
+    chunkers = Chunkers(tokenizer, sentences, models.embedding, cutting, chunking_function)
+    extractor = extractor_of(settings, models)
+    fold = folder_of(settings, models)
     progress = Progress()
-    sight = _Sight(models, _picture_rules(settings))
-    # The files of other workspaces lie in folders of the default workspace's folder.
-    scan_rules = ScanRules(
+    scan = FolderScan(storage, input_dir, _scan_rules(settings, workspace, reading), progress)
+    tools = _tools(settings, storage, models, reading, chunkers, extractor, fold, scan, progress)
+    changing = models.changing
+
+    async def release() -> None:
+        await reading.close()
+        await models.aclose()
+
+    parts = EngineParts(
+        info=_info(settings, workspace, input_dir, storage, models, extractor),
+        manifest=lambda: Manifest(embedding_name(models.embedding), storage.family),
+        storage=storage,
+        pipeline=_pipeline(settings, models, tools),
+        asker=_retriever(settings, storage, models, tokenizer, fold),
+        verifier=Verifier(storage, fold),
+        editor=GraphEditor(storage, fold),
+        scan=scan,
+        chunkers=chunkers,
+        meter=models.meter,
+        embed=lambda texts: models.embedding.embed(texts, purpose="document"),
+        backends=models.backends,
+        release=release,
+        refresh_models=models.refresh,
+        embedding_facts=lambda: models.embedding.facts,
+        wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
+        asks_a_model=lambda: asking(extractor),
+        formats=reading.formats,
+        files=FileReading(reading.parse, reading.illustrator),
+        re_embedding=_re_embedding(storage, models),
+    )
+    return Engine(parts)
+
+
+def _info(
+    settings: Settings, workspace: str, input_dir: Path, storage: Storage, models: Models, extractor: Extractor
+) -> EngineInfo:
+    return EngineInfo(
+        workspace=workspace,
+        working_dir=settings.paths.working_dir,
+        input_dir=input_dir,
+        chat=_Facts(models.chat),
+        embedding=models.embedding.facts,
+        extractor=extractor.fingerprint,
+        storage_family=storage.family,
+    )
+
+
+def _scan_rules(settings: Settings, workspace: str, reading: Reading) -> ScanRules:
+    return ScanRules(
         SUPPORTED_SUFFIXES,
         is_recursive=settings.indexing.scan_recursive,
         move_to=settings.indexing.scan_move_to,
+        # The files of other workspaces lie in folders of the default workspace's folder.
         others=tuple if workspace else _Folders(settings.paths.working_dir),
-        more_suffixes=sight.suffixes,
+        more_suffixes=reading.picture_suffixes,
     )
-    scan = FolderScan(storage, input_dir, scan_rules, progress)
-    embedding = settings.embedding
-    is_local = models.embedding.facts.binding == EMBEDDED
+
+
+def _tools(
+    settings: Settings,
+    storage: Storage,
+    models: Models,
+    reading: Reading,
+    chunkers: Chunkers,
+    extractor: Extractor,
+    fold: Folder,
+    scan: FolderScan,
+    progress: Progress,
+) -> JobTools:
     commits = GroupCommit(storage)
-    changing = models.changing
-    pauses = Pauses(changing.limits_of) if changing else Pauses()
+    pauses = Pauses(models.changing.limits_of) if models.changing else Pauses()
+    is_local = models.embedding.facts.binding == EMBEDDED
     vectorizer = Vectorizer(
         storage,
         commits,
         models.embedding,
-        batch=64 if is_local else 4 * embedding.batch_num,
+        batch=64 if is_local else 4 * settings.embedding.batch_num,
         parallel=1 if is_local else 2,
         is_current=_is_current if models.changing else None,
         sparse=models.sparse,
         pauses=pauses,
     )
-    slots = changing.slots if changing else sum(limiter.slots for limiter in models.extraction) or 2
-    tools = JobTools(
+    return JobTools(
         storage=storage,
         commits=commits,
         chunkers=chunkers,
         extractor=extractor,
         vectorizer=vectorizer,
         fold=fold,
-        parse=_FileParser(parser, input_dir, sight).parse,
+        parse=reading.parse,
         remove_file=scan.remove,
         settle_file=scan.settle,
-        forget_answers=_forgetter(extractor, models),
+        forget_answers=forgetter(extractor, models),
         progress=progress,
-        gate=ExtractionGate(2 * slots),
-        illustrator=_illustrator(settings, models),
-        sees=sight.sees,
+        gate=ExtractionGate(2 * models.extraction_slots()),
+        illustrator=reading.illustrator,
+        sees=reading.sees,
         pauses=pauses,
     )
 
-    async def release() -> None:
-        await parser.close()
-        await models.aclose()
 
-    return Engine(
-        EngineParts(
-            info=EngineInfo(
-                workspace=workspace,
-                working_dir=settings.paths.working_dir,
-                input_dir=input_dir,
-                chat=_Facts(models.chat),
-                embedding=models.embedding.facts,
-                extractor=extractor.fingerprint,
-                storage_family=storage.family,
-            ),
-            manifest=lambda: Manifest(embedding_name(models.embedding), storage.family),
-            storage=storage,
-            pipeline=Pipeline(
-                tools,
-                PipelineOptions(owner=owner_name(), slots=slots, lease_seconds=settings.indexing.lease_seconds),
-                summarizer=_summarizer(settings, storage, models, fold, pauses),
-                slot_use=changing.slot_use if changing else lambda: slot_use(models.extraction),
-            ),
-            asker=_retriever(settings, storage, models, tokenizer, fold),
-            verifier=Verifier(storage, fold),
-            editor=GraphEditor(storage, fold),
-            scan=scan,
-            chunkers=chunkers,
-            meter=models.meter,
-            embed=lambda texts: models.embedding.embed(texts, purpose="document"),
-            backends=models.backends,
-            release=release,
-            refresh_models=models.refresh,
-            embedding_facts=lambda: models.embedding.facts,
-            wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
-            asks_a_model=lambda: _asking(extractor),
-            formats=sight.formats,
-            files=FileReading(tools.parse, tools.illustrator),
-            re_embedding=_re_embedding(storage, models),
-        )
+def _pipeline(settings: Settings, models: Models, tools: JobTools) -> Pipeline:
+    options = PipelineOptions(
+        owner=owner_name(), slots=models.extraction_slots(), lease_seconds=settings.indexing.lease_seconds
+    )
+    return Pipeline(
+        tools,
+        options,
+        summarizer=summarizer(settings, tools.storage, models, tools.fold, tools.pauses),
+        slot_use=models.changing.slot_use if models.changing else lambda: slot_use(models.extraction),
     )
 
 
@@ -226,37 +238,6 @@ def _re_embedding(storage: Storage, models: Models) -> ReEmbedding | None:
     )
 
 
-def _chunking_rules(settings: Settings, strategy: ChunkingStrategy) -> ChunkingRules:
-    said = settings.indexing
-    size, overlap = said.chunk_size, said.chunk_overlap
-    choices = standard_choices(size, overlap)
-
-    def change(name: ChunkingStrategy, own_size: int | None, own_overlap: int | None, **changes: Any) -> None:
-        changes["chunk_token_size"] = size if own_size is None else own_size
-        if name != "semantic_vector":
-            changes["chunk_overlap_token_size"] = overlap if own_overlap is None else own_overlap
-        choices[name] = dataclasses.replace(choices[name], **changes)
-
-    change(
-        "fixed_token",
-        said.f_size,
-        said.f_overlap,
-        split_by_character=said.f_split_by_character,
-        split_by_character_only=said.f_split_by_character_only,
-    )
-    change("recursive_character", said.r_size, said.r_overlap, separators=said.r_separators or SEPARATORS)
-    change(
-        "semantic_vector",
-        said.v_size,
-        None,
-        breakpoint_threshold_type=said.v_threshold_type,
-        breakpoint_threshold_amount=said.v_threshold_amount,
-        buffer_size=said.v_buffer_size,
-    )
-    change("paragraph_semantic", said.p_size, said.p_overlap, drop_references=said.p_drop_references)
-    return ChunkingRules(strategy, choices, said.v_sentence_pattern)
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Folders:
     """Names the folders of a folder: in the working directory those of the workspaces that have a name."""
@@ -267,158 +248,6 @@ class _Folders:
         if not self.parent.is_dir():
             return []
         return [entry.name for entry in self.parent.iterdir() if entry.is_dir()]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Sight:
-    """Knows whether pictures are described at the moment."""
-
-    models: Models
-    wanted: PictureRules
-
-    async def current_rules(self) -> PictureRules | None:
-        """Return which pictures are; None for none."""
-        await self.models.refresh()
-        return self.wanted if self.wanted.max_count and Role.IMAGE2TEXT in self.models.chat else None
-
-    async def sees(self) -> bool:
-        """Tell whether pictures are described."""
-        return await self.current_rules() is not None
-
-    async def formats(self) -> Mapping[str, Format]:
-        """Return the formats of files that can be read."""
-        return FORMATS if await self.current_rules() is None else {**FORMATS, **PICTURE_FORMATS}
-
-    async def suffixes(self) -> Collection[str]:
-        """Return those of pictures, where these are read."""
-        return () if await self.current_rules() is None else tuple(PICTURE_FORMATS)
-
-
-def _picture_rules(settings: Settings) -> PictureRules:
-    parsing = settings.parsing
-    rules = PictureRules(parsing.max_pictures, parsing.picture_min_pixels, parsing.picture_max_bytes)
-    return dataclasses.replace(rules, max_total_bytes=max(rules.max_total_bytes, rules.max_bytes))
-
-
-def _illustrator(settings: Settings, models: Models) -> Illustrator | None:
-    chat = models.lasting(Role.IMAGE2TEXT)
-    if chat is None:
-        return None
-    return Illustrator(chat, language=settings.indexing.language, parallel=settings.llm.extract.max_async)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _FileParser:
-    parser: DocumentParser
-    input_dir: Path
-    sight: _Sight
-
-    async def parse(self, record: DocumentRecord) -> ParsedDocument:
-        """Read the file of a document."""
-        path = resolve_inside(self.input_dir, record.source_file)
-        return await self.parser.parse(path, record.source_file, await self.sight.current_rules())
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _ChangingExtractor:
-    """Reads chunks with a language model while there is one, else with the bundled parts."""
-
-    by_model: LLMExtractor
-    bundled: NLPExtractor
-    models: Models
-
-    @property
-    def fingerprint(self) -> str:
-        """Names the extractor that is used at this moment."""
-        return self.current.fingerprint
-
-    async def extract(self, chunk: Chunk) -> Extraction:
-        """Return what is in the chunk."""
-        await self.models.refresh()
-        return await self.current.extract(chunk)
-
-    @property
-    def current(self) -> Extractor:
-        """What reads chunks at this moment."""
-        return self.by_model if Role.EXTRACT in self.models.chat else self.bundled
-
-
-def _extractor(settings: Settings, models: Models) -> Extractor:
-    choice = settings.indexing.extractor
-    chat = models.lasting(Role.EXTRACT)
-    if choice == "llm" and Role.EXTRACT not in models.chat:
-        raise ConfigurationError(
-            "LIGHTRAG_EXTRACTOR is 'llm', but no language model is configured; set LLM_BINDING, LLM_BINDING_HOST "
-            "and LLM_MODEL, or LIGHTRAG_EXTRACTOR=nlp"
-        )
-    if chat is None or choice == "nlp":
-        return NLPExtractor()
-    by_model = LLMExtractor(
-        chat,
-        language=settings.indexing.language,
-        entity_types=settings.indexing.entity_types,
-        rounds=settings.indexing.max_gleaning,
-    )
-    # With `llm`, nothing else reads the documents of a workspace that loses its model.
-    if models.changing is None or choice == "llm":
-        return by_model
-    return _ChangingExtractor(by_model, NLPExtractor(), models)
-
-
-def _asking(extractor: Extractor) -> LLMExtractor | None:
-    if isinstance(extractor, _ChangingExtractor):
-        extractor = extractor.current
-    return extractor if isinstance(extractor, LLMExtractor) else None
-
-
-class _Forget:
-    """Drops the kept answers on chunks."""
-
-    def __init__(self, extractor: LLMExtractor, cache: KeptChat) -> None:
-        self._extractor = extractor
-        self._cache = cache
-
-    async def __call__(self, chunks: Sequence[Chunk]) -> None:
-        try:
-            keys = [self._cache.key_of(r) for chunk in chunks for r in self._extractor.requests(chunk)]
-        except AccessRefused:
-            # No model serves at this moment, so its answers have no keys.
-            return
-        await self._cache.forget(keys)
-
-
-def _forgetter(extractor: Extractor, models: Models) -> _Forget | None:
-    chat = models.lasting(Role.EXTRACT)
-    if isinstance(extractor, _ChangingExtractor):
-        extractor = extractor.by_model
-    return _Forget(extractor, chat) if isinstance(extractor, LLMExtractor) and chat is not None else None
-
-
-def _summarizer(
-    settings: Settings, storage: Storage, models: Models, fold: Folder, pauses: Pauses
-) -> Summarizer | None:
-    chat = models.lasting(Role.SUMMARY)
-    if chat is None:
-        return None
-    return Summarizer(
-        storage,
-        chat,
-        fold,
-        language=settings.indexing.language,
-        context_tokens=settings.indexing.summary_context_size,
-        words=int(settings.indexing.summary_length_recommended * WORDS_PER_TOKEN),
-        parallel=2 * settings.llm.extract.max_async,
-        can_write=lambda: Role.SUMMARY in models.chat,
-        pauses=pauses,
-    )
-
-
-def _fold_rules(settings: Settings) -> FoldRules:
-    return FoldRules(
-        evidence_limit=settings.indexing.evidence_limit,
-        max_fragments=settings.indexing.force_summary_on_merge,
-        max_tokens=settings.indexing.summary_max_tokens,
-    )
 
 
 def _retriever(settings: Settings, storage: Storage, models: Models, tokenizer: Tokenizer, fold: Folder) -> Retriever:
@@ -458,34 +287,3 @@ class _Facts(Mapping[Role, ModelFacts]):
     def __len__(self) -> int:
         """Return how many roles have a model."""
         return len(self._chat)
-
-
-def _parser(settings: Settings) -> DocumentParser:
-    parsing = settings.parsing
-    password = parsing.pdf_password.get_secret_value() if parsing.pdf_password else None
-    return DocumentParser(
-        ParseLimits(
-            max_file_bytes=settings.server.max_upload_bytes,
-            max_text_chars=parsing.max_text_chars,
-            max_pages=parsing.max_pages,
-            max_decompressed_bytes=parsing.max_decompressed_bytes,
-            timeout_seconds=parsing.timeout_seconds,
-            max_memory_bytes=parsing.max_memory_bytes,
-        ),
-        password,
-        # Each reader may take `max_memory_bytes`, so no more of them than there are cores to feed.
-        workers=min(settings.indexing.max_parallel_insert, max(1, (os.cpu_count() or 2) // 2)),
-    )
-
-
-def slot_use(limiters: Sequence[Limiter]) -> SlotUse:
-    """Return how the slots of limiters are used; calls pause as long as all of them do."""
-    if not limiters:
-        return SlotUse()
-    pauses = [limiter.paused_until for limiter in limiters]
-    waits = [until for until in pauses if until is not None]
-    return SlotUse(
-        sum(limiter.slots for limiter in limiters),
-        sum(limiter.active for limiter in limiters),
-        min(waits) if len(waits) == len(pauses) else None,
-    )

@@ -21,6 +21,12 @@ from lightrag.types import QueryParam
 
 EMBEDDED = "embedded"
 """Binding of the models that come with the package."""
+_SLOTS_WITHOUT_MODEL = 2
+
+
+def bundled_embedder() -> EmbeddingModel:
+    """Return the embedding model that comes with the package, for one engine; it loads when it is first used."""
+    return MiniLMEmbedder()
 
 
 class Bundled:
@@ -36,7 +42,7 @@ class Bundled:
     def embedding(self) -> EmbeddingModel:
         """Return the embedding model; it stays open until this object is closed, whoever closes what is returned."""
         if self._embedder is None:
-            self._embedder = MiniLMEmbedder()
+            self._embedder = bundled_embedder()
         return _Lent(self._embedder)
 
     async def aclose(self) -> None:
@@ -163,6 +169,12 @@ class Models:
         """Return what to call for a role for as long as the engine runs; None where no model will ever serve it."""
         return self.chat.get(role) if self.changing is None else self.changing.roles.get(role)
 
+    def extraction_slots(self) -> int:
+        """Return how many calls of extraction are made at the same time, or chunks read where there is no model."""
+        if self.changing is not None:
+            return self.changing.slots
+        return sum(limiter.slots for limiter in self.extraction) or _SLOTS_WITHOUT_MODEL
+
     def named(self) -> ServerModels:
         """Return the models that the settings name, to choose among."""
         return ServerModels(self.chat, self.parts, self.reranker)
@@ -205,3 +217,16 @@ class Models:
 def embedding_name(model: EmbeddingModel) -> str:
     """Return how an embedding model is recorded in a workspace; the host may change, the model may not."""
     return f"{model.facts.binding}/{model.facts.name}"
+
+
+def slot_use(limiters: Sequence[Limiter]) -> SlotUse:
+    """Return how the slots of limiters are used; calls pause as long as all of them do."""
+    if not limiters:
+        return SlotUse()
+    pauses = [limiter.paused_until for limiter in limiters]
+    waits = [until for until in pauses if until is not None]
+    return SlotUse(
+        sum(limiter.slots for limiter in limiters),
+        sum(limiter.active for limiter in limiters),
+        min(waits) if len(waits) == len(pauses) else None,
+    )

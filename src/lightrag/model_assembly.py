@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lightrag.embedded.minilm import MiniLMEmbedder
-from lightrag.engine_models import EMBEDDED, Bundled, Models, Tally
+from lightrag.engine_models import EMBEDDED, Bundled, Models, Tally, bundled_embedder
 from lightrag.errors import ConfigurationError
 from lightrag.indexing.manifest import UNNAMED, Manifest
 from lightrag.llm import bindings
@@ -126,7 +125,7 @@ class _Opening:
         if wanted.backends:
             return self._routed_embedding(wanted)
         if binding == EMBEDDED:
-            return MiniLMEmbedder() if self._bundled is None else self._bundled.embedding()
+            return bundled_embedder() if self._bundled is None else self._bundled.embedding()
         model = self._embedding(binding, wanted)
         return embedding_stack(
             model,

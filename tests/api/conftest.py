@@ -91,7 +91,7 @@ def real(make_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 
     Loading the bundled embedder takes longer than a whole test, and what it finds is not asked here.
     """
-    monkeypatch.setattr("lightrag.model_assembly.MiniLMEmbedder", FakeEmbedding)
+    monkeypatch.setattr("lightrag.engine_models.MiniLMEmbedder", FakeEmbedding)
 
     @asynccontextmanager
     async def serve(**environ: str) -> AsyncIterator[RealServer]:

@@ -115,7 +115,7 @@ class Site:
 @pytest.fixture
 async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """Three tenants of one server, with a model server for their keys; everything is logged."""
-    monkeypatch.setattr("lightrag.model_assembly.MiniLMEmbedder", FakeEmbedding)
+    monkeypatch.setattr("lightrag.engine_models.MiniLMEmbedder", FakeEmbedding)
     async with ModelServer() as models:
         environ = {
             "LLM_BINDING": "none",

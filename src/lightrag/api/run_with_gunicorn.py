@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from lightrag.api.lightrag_server import GRACE_SECONDS, open_socket
 from lightrag.api.logs import configure_logging
 from lightrag.api.start_board import StartBoard
-from lightrag.errors import ConfigurationError
+from lightrag.errors import ConfigurationError, LightRAGError
 from lightrag.footprint import keep_small
 from lightrag.settings import Settings, auth_warnings, load_settings
 
@@ -105,11 +105,9 @@ def _family(settings: Settings) -> str:
     try:
         from lightrag.storage.registry import StorageNames, choose_family, workspace_folder
 
-        named = settings.storage
-        names = StorageNames(kv=named.kv, vector=named.vector, graph=named.graph, doc_status=named.doc_status)
         folder = workspace_folder(settings.paths.working_dir, settings.paths.workspace)
-        return choose_family(names, folder).name
-    except Exception:
+        return choose_family(StorageNames.of(settings.storage), folder).name
+    except (LightRAGError, OSError):
         # The workers will meet the same and tell it better.
         return ""
 

@@ -11,11 +11,14 @@ import importlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from lightrag.errors import ConfigurationError, InvalidInput, StorageMismatch
 from lightrag.storage.choice import recorded_family
 from lightrag.storage.contracts import Storage
+
+if TYPE_CHECKING:
+    from lightrag.settings import StorageSettings
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +29,11 @@ class StorageNames:
     vector: str = "SQLiteVectorStorage"
     graph: str = "SQLiteGraphStorage"
     doc_status: str = "SQLiteDocStatusStorage"
+
+    @classmethod
+    def of(cls, settings: StorageSettings) -> StorageNames:
+        """Return the names that the settings say."""
+        return cls(settings.kv, settings.vector, settings.graph, settings.doc_status)
 
     def __str__(self) -> str:
         return ", ".join(filter(None, dataclasses.astuple(self)))

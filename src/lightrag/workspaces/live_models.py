@@ -15,8 +15,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lightrag.assembly import slot_use
-from lightrag.engine_models import Bundled, Models, embedding_name
+from lightrag.engine_models import Bundled, Models, embedding_name, slot_use
 from lightrag.errors import LimitReached, StorageError
 from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
 from lightrag.indexing.pipeline import SlotUse

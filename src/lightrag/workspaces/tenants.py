@@ -295,8 +295,7 @@ class Tenants:
             raise Conflict(f"Workspace '{name}' exists already; import under another name")
         folders, plane = self._folders(name), await self._control.plane()
         await asyncio.to_thread(folders.check_vacant)
-        wanted = self._settings.storage
-        names = StorageNames(wanted.kv, wanted.vector, wanted.graph, wanted.doc_status)
+        names = StorageNames.of(self._settings.storage)
 
         async def work() -> ArchiveFacts:
             async with self._withdrawals.withdrawn(name, IMPORTING, actor, is_new=True) as step:
@@ -435,9 +434,7 @@ async def _stays_busy(engine: Engine) -> bool:
 
 
 async def _has_due_documents(settings: Settings, name: str) -> bool:
-    wanted = settings.storage
-    names = StorageNames(wanted.kv, wanted.vector, wanted.graph, wanted.doc_status)
-    storage = open_storage(names, settings.paths.working_dir, name)
+    storage = open_storage(StorageNames.of(settings.storage), settings.paths.working_dir, name)
     await storage.open()
     try:
         return await storage.documents.count_due(OPEN) > 0 or bool(await storage.kv(Namespace.STALE).scan(limit=1))
