@@ -39,7 +39,16 @@ NEVER: tuple[Network, ...] = tuple(
 )
 METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
 
-_NAT64 = ip_network("64:ff9b::/96")
+_TRANSLATED: tuple[Network, ...] = tuple(
+    ip_network(text)
+    for text in (
+        "::/96",  # IPv4-compatible
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+        "64:ff9b:1::/48",  # NAT64 of local use (RFC 8215)
+    )
+)
+"""IPv6 networks whose addresses end with the IPv4 address that they stand for."""
 _LOOKUP_SECONDS = 5.0
 
 
@@ -151,7 +160,7 @@ def _embedded(address: Address) -> list[Address]:
     found: list[Address] = [one for one in (address.ipv4_mapped, address.sixtofour) if one is not None]
     if address.teredo is not None:
         found.extend(address.teredo)
-    if address in _NAT64:
+    if not address.is_loopback and any(address in network for network in _TRANSLATED):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return found
 
