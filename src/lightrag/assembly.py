@@ -9,8 +9,9 @@ from pathlib import Path
 from lightrag.document_assembly import Reading, chunking_rules
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
-from lightrag.engine import Engine, EngineInfo, EngineParts
+from lightrag.engine import Engine
 from lightrag.engine_models import EMBEDDED, Bundled, Models, embedding_name, slot_use
+from lightrag.engine_parts import EngineInfo, EngineParts
 from lightrag.extraction_assembly import asking, extractor_of, folder_of, forgetter, summarizer
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_custom import ChunkingFunction

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from lightrag.callers import NOBODY, calling_as, current_caller, working_for
 from lightrag.documents.folder import file_md5
-from lightrag.documents.formats import Format, format_of, known_formats
+from lightrag.documents.formats import format_of
 from lightrag.documents.names import resolve_inside
+from lightrag.engine_parts import EngineInfo, EngineParts
 from lightrag.errors import Conflict, NotFound
-from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.custom_graph import read_custom_graph
 from lightrag.indexing.edits import Edit
-from lightrag.indexing.estimate import Estimator, FileReading, Requests, WorkEstimate
+from lightrag.indexing.estimate import Estimator, WorkEstimate
 from lightrag.indexing.full_text import read_text
 from lightrag.indexing.given import GivenDocument, accept_given, given_chunks
-from lightrag.indexing.graph_editor import Edited, GraphEditor
+from lightrag.indexing.graph_editor import Edited
 from lightrag.indexing.intake import (
     FileItem,
     OnConflict,
@@ -30,16 +29,14 @@ from lightrag.indexing.intake import (
     file_stamp,
     new_track_id,
 )
-from lightrag.indexing.manifest import Manifest, check_manifest, manifest_of_data, write_manifest
-from lightrag.indexing.pipeline import Pipeline
+from lightrag.indexing.manifest import check_manifest, manifest_of_data, write_manifest
 from lightrag.indexing.progress import PipelineStatus
 from lightrag.indexing.re_embedding import ReEmbedding
 from lightrag.indexing.row_requests import OPEN, is_duplicate, request_deletion, retry_failed
-from lightrag.indexing.scan import FolderScan
 from lightrag.indexing.scan_log import ScanReport
-from lightrag.indexing.verify import Verifier, VerifyReport
+from lightrag.indexing.verify import VerifyReport
 from lightrag.llm.cache_clearing import forget_modes
-from lightrag.llm.contracts import FloatArray, ModelFacts, Role
+from lightrag.llm.contracts import FloatArray, ModelFacts
 from lightrag.llm.meter import UsageMeter
 from lightrag.llm.routing import BackendReport
 from lightrag.retrieval import graph_info, graph_views
@@ -64,69 +61,6 @@ ESTIMATED_AT_MOST = 10_000
 """Documents whose indexing is foreseen at once."""
 
 T = TypeVar("T")
-
-
-class Asker(Protocol):
-    """What the engine needs of retrieval."""
-
-    async def retrieve(self, question: str, param: QueryParam) -> Retrieved:
-        """Return what is found for a question."""
-        ...
-
-    async def answer(self, question: str, param: QueryParam) -> QueryResult:
-        """Answer a question."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What an engine was made with."""
-
-    workspace: str
-    working_dir: Path
-    input_dir: Path
-    chat: Mapping[Role, ModelFacts]
-    """Models by role; empty where no language model is configured."""
-    embedding: ModelFacts
-    extractor: str
-    storage_family: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EngineParts:
-    """What an engine is made of; see `lightrag.assembly`."""
-
-    info: EngineInfo
-    manifest: Callable[[], Manifest]
-    """Returns what the workspace is made with at this moment."""
-    storage: Storage
-    pipeline: Pipeline
-    asker: Asker
-    verifier: Verifier
-    editor: GraphEditor
-    scan: FolderScan
-    chunkers: Chunkers
-    meter: UsageMeter
-    embed: Callable[[Sequence[str]], Awaitable[FloatArray]]
-    """Embeds texts as documents."""
-    backends: Callable[[], Sequence[BackendReport]]
-    """Tells how the backends are of models that have several."""
-    release: Callable[[], Awaitable[None]]
-    """Closes models and parsers."""
-    refresh_models: Callable[[], Awaitable[None]]
-    """Takes up what was changed of the models; calls of models do that themselves."""
-    embedding_facts: Callable[[], ModelFacts]
-    """Returns what is known of the embedding model of this moment."""
-    wanted_embedding: Callable[[], str]
-    """Returns binding and name of the embedding model that is asked for."""
-    asks_a_model: Callable[[], Requests | None]
-    """Returns what asks a model about chunks; None where the bundled parts read them."""
-    formats: Callable[[], Awaitable[Mapping[str, Format]]] = known_formats
-    """Returns the formats of files that can be indexed at this moment, by suffix."""
-    files: FileReading | None = None
-    """Reads files, to foresee what their indexing takes."""
-    re_embedding: ReEmbedding | None = None
-    """Changes the embedding model, where models can be changed while the engine runs."""
 
 
 class Engine:

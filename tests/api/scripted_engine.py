@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightrag.engine import EngineInfo
+from lightrag.engine_parts import EngineInfo
 from lightrag.errors import LightRAGError
 from lightrag.indexing.progress import PipelineStatus
 from lightrag.llm.contracts import FloatArray, ModelFacts, Role

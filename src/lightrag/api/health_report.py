@@ -16,7 +16,8 @@ from lightrag.settings import Settings
 from lightrag.storage.registry import family_named
 
 if TYPE_CHECKING:
-    from lightrag.engine import Engine, EngineInfo
+    from lightrag.engine import Engine
+    from lightrag.engine_parts import EngineInfo
     from lightrag.indexing.progress import PipelineStatus
 
 API_VERSION = "1"

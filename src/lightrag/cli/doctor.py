@@ -21,8 +21,9 @@ from lightrag.errors import LightRAGError, StorageMismatch
 from lightrag.types import DocStatus
 
 if TYPE_CHECKING:
-    from lightrag.engine import Engine, EngineInfo
+    from lightrag.engine import Engine
     from lightrag.engine_models import Models
+    from lightrag.engine_parts import EngineInfo
     from lightrag.llm.contracts import RerankModel, Role
     from lightrag.settings import Settings
 
