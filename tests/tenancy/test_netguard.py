@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gzip
 from collections.abc import Sequence
 
 import pytest
 
 from lightrag.errors import ConfigurationError, ModelError
 from lightrag.llm.contracts import ChatRequest, Message, Role
-from lightrag.llm.network import AddressRefused, behind
+from lightrag.llm.network import MOST_BYTES, AddressRefused, AnswerTooLong, behind
 from lightrag.llm.ollama_binding import OllamaChat
 from lightrag.llm.openai_binding import OpenAIChat
+from lightrag.llm.rerank_binding import HttpRerank
 from lightrag.tenancy.netguard import NetGuard
 from lightrag.testing.model_server import ModelServer
 
@@ -147,3 +150,47 @@ async def test_redirects_to_other_hosts_are_not_followed() -> None:
                 with pytest.raises(ModelError):
                     await ask(model)
         assert target.requests == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_is_read_up_to_a_bound_however_it_is_packed(packed: bool) -> None:
+    body = b'{"x": "' + b"A" * (MOST_BYTES + 1) + b'"}'
+    sent = gzip.compress(body, 1) if packed else body
+    encoding = b"Content-Encoding: gzip\r\n" if packed else b""
+
+    async def chatter(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + encoding)
+        writer.write(b"Content-Length: %d\r\n\r\n" % len(sent) + sent)
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(chatter, "127.0.0.1", 0) as listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        with behind(NetGuard(LOCAL)):
+            models: list[OpenAIChat | OllamaChat] = [OpenAIChat("m", f"{url}/v1"), OllamaChat("m", url)]
+            reranker = HttpRerank("m", f"{url}/rerank", None, 30.0, dialect="generic")
+        for model in models:
+            with pytest.raises(AnswerTooLong):
+                await ask(model)
+        with pytest.raises(AnswerTooLong):
+            await reranker.rerank("question", ["passage"], 1)
+        await reranker.aclose()
+
+
+async def test_packed_answers_are_unpacked() -> None:
+    body = gzip.compress(b'{"choices": [{"message": {"content": "packed"}}]}')
+
+    async def packer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"accept-encoding: gzip\r\n" in head.lower()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n")
+        writer.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(packer, "127.0.0.1", 0) as listening:
+        with behind(NetGuard(LOCAL)):
+            model = OpenAIChat("m", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1")
+        assert await ask(model) == "packed"

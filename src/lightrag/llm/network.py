@@ -3,7 +3,8 @@
 Addresses that tenants enter must not lead into the operator's network. A `Gatekeeper` judges where a name leads; the
 transport here asks it before every request, connects to the addresses that were judged and to no others (a name that
 changes between check and use gains nothing), and never follows a server to another origin. Proxies of the environment
-are left aside: they would resolve the name themselves.
+are left aside: they would resolve the name themselves. Answers are read up to a bound, for a tenant's server shall not
+fill the memory that all tenants share.
 
 Clients capture the gatekeeper when they are made (`behind`), and use it when they connect.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Protocol
@@ -23,8 +25,18 @@ KEEP_SECONDS = 30.0
 """For this long a judged name is not looked up again."""
 
 
+MOST_BYTES = 32 * 1024 * 1024
+"""Of one answer, unpacked; a batch of vectors and half an hour of speech have less."""
+_GZIP = 31
+"""`wbits` of zlib for gzip's form."""
+
+
 class AddressRefused(ModelRefused):
     """A server's address must not be connected to."""
+
+
+class AnswerTooLong(ModelRefused):
+    """A server sends more than any model has to say."""
 
 
 class Gatekeeper(Protocol):
@@ -87,16 +99,19 @@ class GuardedTransport:
                 "address that it sends to as base URL"
             )
         addresses = await self._addresses(url.host, port)
+        headers = request.headers.copy()
+        # What is unpacked is counted, so it has to be of the one form that is unpacked here.
+        headers["accept-encoding"] = "gzip"
         for left, address in reversed(list(enumerate(reversed(addresses)))):
             pinned = self._library.Request(
                 request.method,
                 url.copy_with(host=address),
-                headers=request.headers,
+                headers=headers,
                 stream=request.stream,
                 extensions={**request.extensions, "sni_hostname": url.host},
             )
             try:
-                return await self._inner.handle_async_request(pinned)
+                return self._bounded(await self._inner.handle_async_request(pinned))
             except (self._library.ConnectError, self._library.ConnectTimeout):
                 self._judged = (0.0, ())
                 if not left:
@@ -114,6 +129,12 @@ class GuardedTransport:
     async def __aexit__(self, *error: Any) -> None:
         await self._inner.__aexit__(*error)
 
+    def _bounded(self, response: Any) -> Any:
+        encoding = response.headers.pop("content-encoding", "identity").strip().lower()
+        kind = type("BoundedStream", (_Bounded, self._library.AsyncByteStream), {})
+        response.stream = kind(response.stream, encoding)
+        return response
+
     async def _addresses(self, host: str, port: int) -> Sequence[str]:
         until, known = self._judged
         if time.monotonic() < until:
@@ -124,3 +145,31 @@ class GuardedTransport:
             raise self._library.ConnectError(f"the name '{host}' cannot be resolved ({error})") from None
         self._judged = (time.monotonic() + KEEP_SECONDS, found)
         return found
+
+
+class _Bounded:
+    """The body of an answer, unpacked, up to `MOST_BYTES`; becomes a stream of the library that reads it."""
+
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._encoding = encoding
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces. Raises `AnswerTooLong`, `ModelRefused` for a form of packing that was not asked for."""
+        if self._encoding not in ("identity", "gzip", "x-gzip", ""):
+            raise ModelRefused(f"the server packs its answer as '{self._encoding[:40]}', which it was not asked for")
+        unpacked = None if self._encoding in ("identity", "") else zlib.decompressobj(_GZIP)
+        left = MOST_BYTES
+        async for piece in self._stream:
+            try:
+                data = piece if unpacked is None else unpacked.decompress(piece, left + 1)
+            except zlib.error:
+                raise ModelRefused("the server's answer is not of the form (gzip) that it says") from None
+            left -= len(data)
+            if left < 0:
+                raise AnswerTooLong(f"the server's answer is longer than {MOST_BYTES >> 20} MiB; no model says so much")
+            yield data
+
+    async def aclose(self) -> None:
+        """Give the connection back."""
+        await self._stream.aclose()
