@@ -48,6 +48,30 @@ def test_forms_seen_from_models_are_read_alike(answer: str) -> None:
     assert len(found.relations) == 1
 
 
+def test_json_is_read_whatever_prose_stands_around_it() -> None:
+    listed = '{"entities": [{"name": "Ada Lovelace", "type": "person", "description": "First programmer."}]}'
+    assert names(f"Here is the graph you asked for:\n\n```json\n{listed}\n```\nAnything else?") == ["Ada Lovelace"]
+
+
+def test_empty_lists_or_a_sentence_before_the_end_mark_say_that_there_is_nothing() -> None:
+    assert parse_answer('```json\n{"entities": [], "relationships": []}\n```').entities == ()
+    assert parse_answer("The text names nothing.\n<|COMPLETE|>").entities == ()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "Ada Lovelace (person): wrote a program.\nAnalytical Engine (product): a computer.\n<|COMPLETE|>",
+        "Ada Lovelace<|#|>person<|#|>She wrote the first program.<|COMPLETE|>",
+        "entity<|#|>Ada Lovelace<|#|>person<|#|>\n<|COMPLETE|>",
+        '{"entities": [{"label": "Ada Lovelace"}]}',
+    ],
+)
+def test_records_that_cannot_be_read_are_not_taken_for_nothing_though_the_answer_is_ended(answer: str) -> None:
+    with pytest.raises(UnusableAnswer):
+        parse_answer(answer)
+
+
 def test_an_answer_of_the_end_mark_alone_says_that_there_is_nothing() -> None:
     assert parse_answer("<|COMPLETE|>").entities == ()
 

@@ -21,6 +21,9 @@ DELIMITER = "<|#|>"
 # Damaged delimiters seen from small models: a missing bar or bracket, another filling, doubling.
 _DAMAGED_DELIMITER = re.compile(r"<\|?[#|]\|?[#|]?\|?>|<\|[^|<>\n]?\|?>|\|#\||<#>")
 _DAMAGED_END = re.compile(r"<\|?\s*(?:COMPLETE|complete|Complete)\s*\|?>|\bCOMPLETE\b\s*$")
+_LISTS = ("entities", "relationships", "relations")
+LONGEST_EXCUSE = 200
+"""Characters of a sentence that may stand before the end mark where there is nothing to list."""
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*$", re.MULTILINE)
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _RECORD_START = re.compile(r"(?im)^[\s\-*\d.()\"'#]*(entity|relation(?:ship)?)[\"'`)\s]*" + re.escape(DELIMITER))
@@ -38,22 +41,36 @@ class _Findings:
 
 
 def parse_answer(answer: str, *, cut_off: bool = False) -> Extraction:
-    """Return what the answer says; an answer that says "nothing" by its end mark alone is an empty extraction.
+    """Return what the answer says; where it says "nothing", by its end mark or empty JSON lists, an empty extraction.
 
-    Raises `UnusableAnswer` where no record can be read and the model did not say that it was done.
+    Raises `UnusableAnswer` where no record can be read and the model did not say that there is none.
     `cut_off` tells that the answer stopped at a length limit: its last record is dropped and a note is made.
     """
     text = _FENCE.sub("", _THINKING.sub("", answer)).strip()
     ended = bool(_DAMAGED_END.search(text))
     found = _read_json(text) or _read_old_records(text) or _read_lines(text, cut_off and not ended)
-    if found.is_empty and not ended:
-        excerpt = text[:120].replace("\n", " ")
-        raise UnusableAnswer(
-            "the model's answer holds no entity or relation in the asked form"
-            + (f"; it begins: {excerpt!r}" if excerpt else "; it is empty")
-        )
     notes = ("the model's answer was cut off by its length limit",) if cut_off and not ended else ()
-    return assemble(found.entities, found.relations, notes)
+    extraction = assemble(found.entities, found.relations, notes)
+    if extraction.entities or _says_nothing(text, found):
+        return extraction
+    excerpt = text[:120].replace("\n", " ")
+    raise UnusableAnswer(
+        "the model's answer holds no entity or relation in the asked form"
+        + (f"; it begins: {excerpt!r}" if excerpt else "; it is empty")
+    )
+
+
+def _says_nothing(text: str, found: _Findings) -> bool:
+    """Tell whether an answer without a usable record says that there is none: by empty lists, or the end mark.
+
+    Before the mark there may be a sentence; more than that, or delimiters, are records that cannot be read.
+    """
+    if not found.is_empty:
+        return False
+    if _json_object(text) is not None:
+        return True
+    before = _DAMAGED_END.sub("", text).strip()
+    return before != text and len(before) <= LONGEST_EXCUSE and "\n" not in before and "<|" not in before
 
 
 def _read_lines(text: str, drop_last: bool) -> _Findings:
@@ -89,14 +106,21 @@ def _read_old_records(text: str) -> _Findings | None:
     return None if found.is_empty else found
 
 
-def _read_json(text: str) -> _Findings | None:
-    if not text.startswith(("{", "[")):
+def _json_object(text: str) -> dict[str, Any] | None:
+    """Return the first JSON object, whatever prose stands around it, where it has lists of entities or relations."""
+    start = text.find("{")
+    if start < 0:
         return None
     try:
-        value = json.loads(text[: text.rfind("}") + 1] if text.startswith("{") else text)
-    except ValueError:
+        value, _ = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict):
+    return value if any(isinstance(value.get(key), list) for key in _LISTS) else None
+
+
+def _read_json(text: str) -> _Findings | None:
+    value = _json_object(text)
+    if value is None:
         return None
     found = _Findings()
     for item in _objects(value.get("entities")):
@@ -110,7 +134,7 @@ def _read_json(text: str) -> _Findings | None:
         found.relations.append(
             RawRelation(str(source or ""), str(target or ""), joined, str(item.get("description") or joined))
         )
-    return found
+    return None if found.is_empty else found
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
