@@ -142,6 +142,9 @@ async def test_a_failed_chunk_is_reported_and_can_be_retried_alone(bench: Workbe
     assert record.status is DocStatus.FAILED
     assert "garbage" in str(record.error_msg)
     assert len(record.failed_chunks) == 1
+    said = (await bench.pipeline.status()).history_messages
+    assert any(line.startswith(f"Failed: {record.file_path}: ") and "garbage" in line for line in said)
+    assert not any(line.startswith("Completed") for line in said)
     assert [entity.name for entity in await bench.storage.graph.scan_entities()] == ["Ada", "Bob"]
 
     bench.extractor.broken.clear()

@@ -144,8 +144,8 @@ class DocumentJob:
         self._opening: dict[str, Any] = {}
         """What is still to be written of the beginning; it goes with the first transaction."""
 
-    async def index(self) -> None:
-        """Bring what the document contributes in line with its text.
+    async def index(self) -> str | None:
+        """Bring what the document contributes in line with its text; return why some of it failed.
 
         Ends with status processed, or failed where chunks could not be extracted or embedded; what succeeded stays.
         Raises `Superseded`, or the `LightRAGError` that stopped it; `LimitReached` where the work of who brought it
@@ -169,7 +169,7 @@ class DocumentJob:
             await self._offer_left_over()
         for ticket in self._tickets:
             await ticket.wait()
-        await self._finish(chunks, failures)
+        return await self._finish(chunks, failures)
 
     async def _chunk(self, choice: ChunkingChoice, created: int) -> list[Chunk]:
         """Cut the text and place its chunks; return them, without their contents where there are many.
@@ -462,18 +462,20 @@ class DocumentJob:
             stale = await storage.kv(Namespace.STALE).get([str(key) for key in keys])
             self._offer(await texts_of(storage, [key for key in keys if str(key) in stale]))
 
-    async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> None:
+    async def _finish(self, chunks: Sequence[Chunk], failures: dict[str, ModelError]) -> str | None:
         if not failures and not self._pictures_failed:
             await self._close(status=DocStatus.PROCESSED, error_msg=None, metadata=self._report())
             if self._tools.settle_file is not None:
                 await self._tools.settle_file(self._record)
-            return
+            return None
+        reason = self._reason(len(chunks), failures)
         await self._close(
             status=DocStatus.FAILED,
             failed_chunks=tuple(chunk.id for chunk in chunks if chunk.id in failures),
-            error_msg=self._reason(len(chunks), failures),
+            error_msg=reason,
             metadata=self._report(),
         )
+        return reason
 
     def _reason(self, chunks: int, failures: dict[str, ModelError]) -> str:
         said, only = [], []

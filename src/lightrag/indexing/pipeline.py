@@ -431,7 +431,7 @@ class Pipeline:
 
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
         try:
-            await job.index()
+            failure = await job.index()
         except (Superseded, StorageUnavailable, asyncio.CancelledError):
             raise
         except LimitReached as error:
@@ -446,7 +446,9 @@ class Pipeline:
             self._tools.progress.say(f"Failed: {record.file_path}: {error!r}")
             await job.fail(f"Internal error ({type(error).__name__}: {error}); see the server's log")
         else:
-            self._tools.progress.say(f"Completed: {record.file_path}")
+            self._tools.progress.say(
+                f"Failed: {record.file_path}: {failure}" if failure else f"Completed: {record.file_path}"
+            )
 
     async def _release(self, doc_id: str) -> None:
         try:
