@@ -323,6 +323,10 @@ async def test_the_model_that_the_documents_are_embedded_with_is_in_use(real: Re
             refused = await ada.send(path, gone)
             assert refused.status_code == 409, refused.text
             assert "re_embed" in refused.json()["message"]
+        key = "/llm/credentials?llm_factory=OpenAI-API-Compatible&credential=default"
+        refused = await ada.send(key, {}, "DELETE")
+        assert refused.status_code == 409, refused.text
+        assert "re_embed" in refused.json()["message"]
         assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
         assert (await ada.send("/llm/delete_llm", gone | {"force": True})).json()["retcode"] == 0
 

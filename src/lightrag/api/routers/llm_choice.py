@@ -119,6 +119,10 @@ async def delete_credential(
     label = text({"credential": credential}, "credential")
     is_forced = flag({"force": force}, "force") or False
     place = await desk.for_change()
+    if not is_forced:
+        await desk.check_data_keep_their_model(
+            place, lambda model: model.ref.provider == factory and model.credential.label == label
+        )
     await place.registry.delete_credential(desk.actor, place.workspace_id, factory, label, force=is_forced)
     return succeeded(True)
 
