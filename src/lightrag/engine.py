@@ -190,12 +190,12 @@ class Engine:
     ) -> Accepted:
         """Accept a file that lies in the input folder and begin indexing it."""
         choice = self._resolved(chunking)
-        path = resolve_inside(self._parts.info.input_dir, relative_path)
-        if not path.is_file():
+        path = await asyncio.to_thread(resolve_inside, self._parts.info.input_dir, relative_path)
+        if not await asyncio.to_thread(path.is_file):
             raise NotFound(f"There is no file '{relative_path}' in the input folder")
         try:
             md5 = await file_md5(path)
-            stat = path.stat()
+            stat = await asyncio.to_thread(path.stat)
         except FileNotFoundError:
             raise Conflict(
                 f"The file '{relative_path}' was removed while it was being taken in; send it again"

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from lightrag.finishing import to_the_end
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -15,9 +17,4 @@ async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwar
 
     So a file is never closed or removed while a thread still writes to it. Meant for work that ends soon by itself.
     """
-    work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait({work})
-        raise
+    return await to_the_end(asyncio.to_thread(function, *args, **kwargs))

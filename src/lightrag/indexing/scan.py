@@ -14,6 +14,7 @@ from lightrag.documents.names import resolve_inside
 from lightrag.documents.processed import free_name, move_file
 from lightrag.documents.uploads import remove_abandoned_parts
 from lightrag.errors import InvalidInput, LightRAGError
+from lightrag.finishing import to_the_end
 from lightrag.indexing.intake import STAMP, FileItem, accept_file, file_stamp
 from lightrag.indexing.progress import Progress, now_iso
 from lightrag.indexing.scan_log import ScanLog, ScanReport
@@ -61,7 +62,7 @@ class FolderScan:
             updated = await self._run(report)
         except asyncio.CancelledError:
             report.status, report.message = "cancelled", "The server was stopped; the next scan goes on"
-            await asyncio.shield(self._save_quietly(report))
+            await to_the_end(self._save_quietly(report))
             raise
         except Exception as error:
             report.status, report.message = "failed", str(error)

@@ -6,15 +6,15 @@ that fails or is given up included.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from lightrag.callers import Caller, current_caller, payers_of
 from lightrag.errors import LimitReached, UnusableAnswer
+from lightrag.finishing import to_the_end
 from lightrag.llm.contracts import (
     ChatDelta,
     ChatModel,
@@ -167,7 +167,7 @@ class Call:
                 for number, limits in enumerate(own):
                     await self._reserve(limits, [number])
         except BaseException:
-            await _to_the_end(self._give_back())
+            await to_the_end(self._give_back())
             raise
         self._began = time.perf_counter()
         return self
@@ -179,7 +179,7 @@ class Call:
         for entry in entries:
             self._account.ledger.record(entry)
         if self._held:
-            await _to_the_end(self._settle(entries))
+            await to_the_end(self._settle(entries))
 
     async def _reserve(self, limits: Sequence[Limit], numbers: Sequence[int]) -> None:
         if not limits:
@@ -350,13 +350,3 @@ class AccountedRerank(Wrapper[RerankModel]):
 
 def _known(usage: Usage | None) -> Usage | None:
     return usage if usage is not None and (usage.prompt_tokens or usage.completion_tokens) else None
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Do something whole, also where the caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from lightrag.errors import Conflict, InvalidInput, StorageError
+from lightrag.finishing import to_the_end
 from lightrag.storage.choice import record_family
 from lightrag.storage.contracts import Storage
 from lightrag.storage.migrate import migrate
@@ -66,7 +67,7 @@ async def write_archive(storage: Storage, folders: WorkspaceFolders, target: Pat
         facts = ArchiveFacts({report.name: report.rows for report in reports})
         draft = Path(scratch) / "archive"
         await asyncio.to_thread(_pack, Path(scratch) / _DATABASE, folders, facts, draft)
-        draft.replace(target)
+        await asyncio.to_thread(draft.replace, target)
     return facts
 
 
@@ -85,7 +86,7 @@ async def read_archive(source: Path, folders: WorkspaceFolders, names: Names) ->
                 await _fill(target, Path(scratch), source.name)
             await asyncio.to_thread(record_family, folders.data, family.name)
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(folders.remove))
+        await to_the_end(asyncio.to_thread(folders.remove))
         raise
     return facts
 

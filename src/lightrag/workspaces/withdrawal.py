@@ -133,7 +133,7 @@ class Withdrawals:
         old = self._folders_of(workspace.name)
         new = self._folders_of(target) if target else None
         try:
-            folder = new.data if new is not None and not old.data.exists() and new.data.exists() else old.data
+            folder = await asyncio.to_thread(_folder_of_data, old, new)
             async with self._pool.withdrawn(workspace.name), self._alone(folder):
                 await self._end(plane, workspace, old, new, actor)
         except (OSError, LightRAGError) as error:
@@ -224,6 +224,13 @@ class Withdrawals:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
+
+
+def _folder_of_data(old: WorkspaceFolders, new: WorkspaceFolders | None) -> Path:
+    """Return where the data of a workspace lie, which may have been moved already. Blocking."""
+    if new is not None and not old.data.exists() and new.data.exists():
+        return new.data
+    return old.data
 
 
 class Jobs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
@@ -200,7 +201,7 @@ async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish
         raise Conflict(f"The former document '{name}' is being deleted; try again when that is done")
     if known is not None and wish.on_conflict == "skip":
         return Accepted("duplicate", known)
-    target = resolve_inside(engine.describe().input_dir, name)
+    target = await asyncio.to_thread(resolve_inside, engine.describe().input_dir, name)
     try:
         await store_upload(_blocks(file), target, settings.server.max_upload_bytes, overwrite=known is not None)
         is_new_file = known is None
@@ -220,7 +221,7 @@ async def _take(engine: EngineDep, settings: SettingsDep, file: UploadFile, wish
         name, track_id=wish.track_id, tags=wish.tags, on_conflict=wish.on_conflict, chunking=wish.chunking
     )
     if is_new_file and _is_twin(accepted, name):
-        target.unlink(missing_ok=True)
+        await asyncio.to_thread(target.unlink, missing_ok=True)
     return accepted
 
 

@@ -27,6 +27,7 @@ from lightrag.api.schemas.workspaces import (
 )
 from lightrag.api.workspace_choice import NO_ACCESS
 from lightrag.errors import Forbidden, StorageUnavailable
+from lightrag.finishing import to_the_end
 from lightrag.tenancy.names import check_name
 from lightrag.workspaces.scratch import Scratch
 from lightrag.workspaces.tenants import Tenants
@@ -116,7 +117,7 @@ async def export_workspace(name: Name, tenants: TenantsDep, _admin: ServerAdminD
     try:
         await tenants.export(workspace, target)
     except BaseException:
-        await asyncio.shield(asyncio.to_thread(scratch.remove))
+        await to_the_end(asyncio.to_thread(scratch.remove))
         raise
     return _PassingFile(scratch, target)
 
@@ -137,12 +138,12 @@ async def import_workspace(
         await _spool(file, source)
         facts = await tenants.import_archive(name, source, actor)
     finally:
-        await asyncio.shield(asyncio.to_thread(scratch.remove))
+        await to_the_end(asyncio.to_thread(scratch.remove))
     return ImportAnswer(message=f"Workspace '{name}' was imported", name=name, rows=facts.rows)
 
 
 async def _spool(file: UploadFile, target: FilePath) -> None:
-    with target.open("wb") as out:
+    with await asyncio.to_thread(target.open, "wb") as out:
         while piece := await file.read(1 << 20):
             await asyncio.to_thread(out.write, piece)
 
@@ -159,4 +160,4 @@ class _PassingFile(FileResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            await asyncio.shield(asyncio.to_thread(self._scratch.remove))
+            await to_the_end(asyncio.to_thread(self._scratch.remove))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar, cast
 
 import orjson
 
 from lightrag.errors import InvalidInput, StorageUnavailable
+from lightrag.finishing import to_the_end
 from lightrag.storage.files.journal import Journal
 from lightrag.storage.files.state import State
 from lightrag.storage.files.workspace import Workspace
@@ -73,7 +74,7 @@ class Writer:
             async with self._lock:
                 if not mine.is_done:
                     batch, self._waiting = self._waiting, []
-                    await _uninterrupted(self._write_all(batch))
+                    await to_the_end(self._write_all(batch))
         except asyncio.CancelledError:
             if mine in self._waiting:
                 self._waiting.remove(mine)
@@ -89,7 +90,7 @@ class Writer:
             layer = self._workspace.layer()
             yield layer
             self._check()
-            await _uninterrupted(self._commit(layer))
+            await to_the_end(self._commit(layer))
 
     @contextlib.asynccontextmanager
     async def between_commits(self) -> AsyncIterator[None]:
@@ -148,22 +149,3 @@ def _encoded(layer: State) -> bytes:
         return orjson.dumps(change) if change else b""
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"a value cannot be written as JSON ({error}); texts must be valid Unicode") from error
-
-
-async def _uninterrupted(work: Coroutine[Any, Any, None]) -> None:
-    """Await work to its end even where the caller is cancelled; the cancellation is raised then."""
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as error:
-            if task.cancelled():
-                raise
-            cancelled = error
-        except Exception:
-            break
-    if cancelled is not None:
-        task.exception()
-        raise cancelled
-    task.result()
