@@ -6,7 +6,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 
@@ -47,14 +49,13 @@ def serve(settings: Settings, worker_command: Sequence[str] = WORKER_COMMAND) ->
     listener = listen(server.host, server.port, server.port_strict)
     port = listener.getsockname()[1]
     port_file = PortFile(server.port_file, port)
-    port_file.write()
+    # Who asks for the end while the service starts gets it at once.
+    _on_signals(lambda *_: sys.exit(0))
     try:
+        port_file.write()
         if port != server.port and server.port:
             logger.warning("Port %d is taken; listening on %d instead", server.port, port)
         logger.info("LLM Service on http://%s:%d (%s)", server.host, port, ", ".join(settings.names().values()))
-        # uvicorn raises the signal again after it has stopped in good order: that is no failure.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, worker_command, listener, port_file))
     finally:
@@ -74,12 +75,20 @@ async def _serve(
         timeout_keep_alive=75,
     )
     server = FrontServer(config, service, port_file)
+    # uvicorn sets the same handler only after it has begun, and raises the signal again after it has stopped in good
+    # order: neither may a signal be lost before, nor is the second one a failure.
+    _on_signals(server.handle_exit)
     watch = asyncio.create_task(_end_when_idle(server, service, settings.server.shutdown_timeout))
     try:
         await server.serve(sockets=[listener])
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 async def _end_when_idle(server: FrontServer, service: ModelService, seconds: float) -> None:

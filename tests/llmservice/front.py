@@ -27,7 +27,8 @@ serve = server.serve
 server.serve = lambda settings: serve(settings, fake)
 main.main()
 """
-WAIT = 20.0
+WAIT = 60.0
+"""Seconds after which something that should have happened is taken for never happening."""
 
 
 def cl100k() -> tiktoken.Encoding:
@@ -81,19 +82,24 @@ class Front:
         return (self.folder / "log").read_text()
 
 
-@contextlib.contextmanager
-def running(folder: Path, variables: Mapping[str, str], *, fake: bool = True) -> Iterator[Front]:
-    """Run the service in a folder until the block ends."""
+def start(folder: Path, variables: Mapping[str, str], *, fake: bool = True) -> subprocess.Popen[bytes]:
+    """Start the service in a folder."""
     command = [sys.executable, "-c", FAKE_WORKERS] if fake else [sys.executable, "-m", "llmservice"]
     environ = {"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": "0", **variables}
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
+        return subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
+
+
+@contextlib.contextmanager
+def running(folder: Path, variables: Mapping[str, str], *, fake: bool = True) -> Iterator[Front]:
+    """Run the service in a folder until the block ends."""
+    process = start(folder, variables, fake=fake)
     try:
         yield Front(process, folder, f"http://127.0.0.1:{_port(process, folder)}")
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
+            process.wait(WAIT)
         process.kill()
         process.wait()
 
@@ -103,7 +109,7 @@ def _port(process: subprocess.Popen[bytes], folder: Path) -> int:
     while time.monotonic() < end and process.poll() is None:
         with contextlib.suppress(FileNotFoundError):
             port = int((folder / ".port").read_text())
-            if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
+            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=WAIT).status_code == 200:
                 return port
         time.sleep(0.02)
     raise AssertionError((folder / "log").read_text())

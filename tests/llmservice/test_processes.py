@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from .front import Front, running
+from .front import WAIT, Front, running, start
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,13 @@ def in_threads(count: int, work: object) -> list[threading.Thread]:
     for thread in threads:
         thread.start()
     return threads
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_request_whose_worker_dies_is_started_again(sturdy: Front, tmp_path: Path) -> None:
@@ -63,22 +71,27 @@ def test_a_model_that_cannot_be_loaded_says_why(sturdy: Front) -> None:
     assert sturdy.client.get("/readyz").status_code == 200
 
 
-async def test_more_than_the_queue_holds_is_refused_and_the_rest_served(sturdy: Front) -> None:
-    sturdy.chat("warm up")
-    body = {"model": "light", "messages": [{"role": "user", "content": "say 10 0.04"}]}
-    async with httpx.AsyncClient(base_url=sturdy.url, timeout=30) as client:
-        answers = await asyncio.gather(*(client.post("/v1/chat/completions", json=body) for _ in range(12)))
+async def test_more_than_the_queue_holds_is_refused_and_the_rest_served(sturdy: Front, tmp_path: Path) -> None:
+    may_end = tmp_path / "may-end"
+    body = {"model": "light", "messages": [{"role": "user", "content": f"until {may_end}"}]}
+    async with httpx.AsyncClient(base_url=sturdy.url, timeout=WAIT) as client:
+        calls = [asyncio.create_task(client.post("/v1/chat/completions", json=body)) for _ in range(12)]
+        refused = [await first for first in itertools.islice(asyncio.as_completed(calls), 7)]
+        may_end.touch()
+        answers = await asyncio.gather(*calls)
+    assert [answer.status_code for answer in refused] == [429] * 7
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
     assert sorted(answer.status_code for answer in answers) == [200] * 5 + [429] * 7
-    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status_code == 429)
     sturdy.wait_for("light", active=0, waiting=0)
 
 
 def test_a_client_that_leaves_frees_its_slot(sturdy: Front) -> None:
     body = {"model": "light", "messages": [{"role": "user", "content": "say 900 0.05"}]}
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{sturdy.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(5, read=0.3))
+        httpx.post(f"{sturdy.url}/v1/chat/completions", json=body, timeout=httpx.Timeout(WAIT, read=0.3))
     sturdy.wait_for("light", active=0)
-    with httpx.stream("POST", f"{sturdy.url}/v1/chat/completions", json={**body, "stream": True}) as answer:
+    streamed = {**body, "stream": True}
+    with httpx.stream("POST", f"{sturdy.url}/v1/chat/completions", json=streamed, timeout=WAIT) as answer:
         lines = answer.iter_lines()  # kept: the connection is closed with it
         next(lines)
         assert sturdy.tier("light")["active"] == 1
@@ -92,12 +105,13 @@ def test_a_worker_killed_from_outside_is_replaced(sturdy: Front) -> None:
     assert sturdy.chat("still here").json()["choices"][0]["message"]["content"] == "still here"
 
 
-def test_loading_and_unloading_by_hand(sturdy: Front) -> None:
+def test_loading_and_unloading_by_hand(sturdy: Front, tmp_path: Path) -> None:
     assert sturdy.post("/admin/load", model="medium").json()["state"] == "ready"
-    slow = threading.Thread(target=sturdy.chat, args=("say 5 0.1",), kwargs={"model": "medium"})
-    slow.start()
+    may_end = tmp_path / "may-end"
+    (slow,) = in_threads(1, lambda: sturdy.chat(f"until {may_end}", model="medium"))
     sturdy.wait_for("medium", active=1)
     assert sturdy.post("/admin/unload", model="medium").status_code == 409
+    may_end.touch()
     slow.join()
     sturdy.wait_for("medium", active=0)
     assert sturdy.post("/admin/unload", model="medium").json()["state"] == "unloaded"
@@ -108,7 +122,6 @@ def test_key_idleness_deadline_and_stop(fake_models: dict[str, str], tmp_path: P
         **fake_models,
         "API_KEY": "s3cret",
         "IDLE_TIMEOUT": "0.3",
-        "REQUEST_TIMEOUT": "1",
         "CACHE_PERSIST_TO_DISK": "true",
         "CORS_ORIGINS": "https://chat.example",
         "MAX_BODY_MB": "0.01",
@@ -119,44 +132,53 @@ def test_key_idleness_deadline_and_stop(fake_models: dict[str, str], tmp_path: P
         front.client.headers["authorization"] = "Bearer s3cret"
         assert front.chat("kept on disk", temperature=0).headers["x-cache"] == "MISS"
         front.wait_for("light", state="unloaded")
-        assert front.chat("say 100 0.1").json()["error"]["code"] == "deadline_exceeded"
         assert front.chat("x" * 20_000).status_code == 413
         origins = [
             front.client.get("/health", headers={"origin": origin}).headers.get("access-control-allow-origin")
             for origin in ("https://chat.example", "https://other.example")
         ]
         assert origins == ["https://chat.example", None]
-        lines: list[str] = []
-
-        def read() -> None:
-            lines.append(front.chat("say 4 0.1", stream=True).text)
-
-        (thread,) = in_threads(1, read)
+        may_end, lines = tmp_path / "may-end", list[str]()
+        (thread,) = in_threads(1, lambda: lines.append(front.chat(f"until {may_end}", stream=True).text))
         front.wait_for("light", active=1)
         front.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not (tmp_path / ".port").exists())
+        may_end.touch()
         thread.join()
         assert lines[0].endswith("[DONE]\n\n")
-        assert front.process.wait(10) == 0
-        assert not (tmp_path / ".port").exists()
-    with running(tmp_path, variables) as front:
+        assert front.process.wait(WAIT) == 0
+    with running(tmp_path, {**variables, "REQUEST_TIMEOUT": "1"}) as front:
         front.client.headers["authorization"] = "Bearer s3cret"
         assert front.chat("kept on disk", temperature=0).headers["x-cache"] == "HIT"
         assert front.tier("light")["state"] == "unloaded"
+        assert front.chat("say 900 0.1").json()["error"]["code"] == "deadline_exceeded"
 
 
-def test_the_service_ends_when_nobody_asks_and_takes_the_next_port(fake_models: dict[str, str], tmp_path: Path) -> None:
+def test_the_next_port_is_taken_where_one_is_in_use(fake_models: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     with running(tmp_path / "a", fake_models) as first:
         port = first.url.rpartition(":")[2]
-        variables = {**fake_models, "PORT": port, "SHUTDOWN_TIMEOUT": "1.2"}
-        (tmp_path / "b" / ".port").write_text(port)  # left by a crash
-        with running(tmp_path / "b", variables) as second:
-            end = time.monotonic() + 10
-            while "taken" not in second.log and time.monotonic() < end:
-                time.sleep(0.02)
-            written = int((tmp_path / "b" / ".port").read_text())
-            assert int(port) < written <= int(port) + 100
-            assert second.process.wait(10) == 0
-            assert not (tmp_path / "b" / ".port").exists()
-            assert "SHUTDOWN_TIMEOUT" in second.log
+        told = tmp_path / "b" / ".port"
+        told.write_text(port)  # left by a crash
+        with running(tmp_path / "b", {**fake_models, "PORT": port}) as second:
+            wait_until(lambda: told.read_text() != port)
+            assert int(port) < int(told.read_text()) <= int(port) + 100
+            wait_until(lambda: "taken" in second.log)
+
+
+def test_the_service_ends_when_nobody_asks(fake_models: dict[str, str], tmp_path: Path) -> None:
+    process = start(tmp_path, {**fake_models, "SHUTDOWN_TIMEOUT": "0.5"})
+    assert process.wait(WAIT) == 0
+    assert not (tmp_path / ".port").exists()
+    assert "SHUTDOWN_TIMEOUT" in (tmp_path / "log").read_text()
+
+
+def test_a_signal_that_comes_while_the_service_starts_ends_it(fake_models: dict[str, str], tmp_path: Path) -> None:
+    told = tmp_path / ".port"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = start(tmp_path, fake_models)
+        wait_until(told.exists)
+        process.send_signal(number)
+        assert process.wait(WAIT) == 0, (tmp_path / "log").read_text()
+        assert not told.exists()

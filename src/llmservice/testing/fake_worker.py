@@ -4,6 +4,7 @@ It is a real worker process on the real wire; only what a model would compute is
 says what to do, in words separated by blanks:
 
     say N [SLOW]  write N words, w0 w1 …, each after SLOW seconds
+    until PATH    write a word, and another one once the file is there
     die           end the process before the first word
     die-once PATH the same, unless the file is there; it is made first
     die-after N   end the process after N words
@@ -110,6 +111,11 @@ async def _do(text: str, sampling: Sampling, schema: Mapping[str, Any] | None) -
     match text.split():
         case ["say", count, *slow]:
             words, pause, dies = [f"w{number}" for number in range(int(count))], float(slow[0]) if slow else 0.0, None
+        case ["until", path]:
+            yield Piece("begun ")
+            while not _is_there(path):  # noqa: ASYNC110 - another process makes the file
+                await asyncio.sleep(0.01)
+            words, pause, dies = ["ended"], 0.0, None
         case ["die"]:
             os._exit(9)
         case ["die-once", path, *rest]:
@@ -152,6 +158,10 @@ def _parts(words: Sequence[str]) -> Sequence[Piece]:
             calls = (first, {"index": 0, "function": {"arguments": ": 1}"}})
             return [Piece(reasoning="I should call."), *(Piece(tool_calls=(call,)) for call in calls)]
     return ()
+
+
+def _is_there(path: str) -> bool:
+    return Path(path).exists()
 
 
 def _die_once(mark: Path) -> None:
