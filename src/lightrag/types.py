@@ -339,6 +339,11 @@ class Outcome:
     thinking: str = ""
     """What the model thought, where an answer that is not streamed has it."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was cut off at a length limit."""
+        return self.finish_reason == "length"
+
 
 @dataclasses.dataclass(slots=True)
 class QueryParam:

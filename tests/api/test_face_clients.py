@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import ollama
 import openai
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUESTION = "Who wrote the first program?"
 ANSWER = "This is the stand-in model's answer. It cites the given context [1]."
 USER = {"role": "user", "content": QUESTION}
+CUT = Reaction.says("Half an ans", finish_reason="length")
 
 
 class Stage:
@@ -109,6 +111,27 @@ async def test_ollamas_client_is_told_what_went_wrong(stage: Stage) -> None:
     asked = [{"role": "user", "content": "/bypass hello"}]
     with pytest.raises(ollama.ResponseError, match="Provider error"):
         _ = [part async for part in await stage.ollama.chat("lightrag", asked, stream=True)]
+
+
+async def test_ollamas_client_is_told_that_an_answer_was_cut_off(stage: Stage) -> None:
+    asked = [{"role": "user", "content": "/bypass hello"}]
+    stage.models.script(*[CUT] * 4)
+    assert (await stage.ollama.chat("lightrag", asked)).done_reason == "length"
+    *_, last = [part async for part in await stage.ollama.chat("lightrag", asked, stream=True)]
+    assert (last.done, last.done_reason) == (True, "length")
+    assert (await stage.ollama.generate("lightrag", "hello")).done_reason == "length"
+    ended = await stage.ollama.chat("lightrag", asked, options={"stop": ["an"]})
+    assert (ended.message.content, ended.done_reason) == ("Half ", "stop")
+
+
+async def test_openais_client_is_told_that_an_answer_was_cut_off(stage: Stage) -> None:
+    asked: Any = {"model": "lightrag:bypass", "messages": [{"role": "user", "content": "hello"}]}
+    stage.models.script(*[CUT] * 3)
+    assert (await stage.openai.chat.completions.create(**asked)).choices[0].finish_reason == "length"
+    chunks = [chunk async for chunk in await stage.openai.chat.completions.create(**asked, stream=True)]
+    assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "length"]
+    ended = (await stage.openai.chat.completions.create(**asked, stop="an")).choices[0]
+    assert (ended.message.content, ended.finish_reason) == ("Half ", "stop")
 
 
 async def test_openais_client_lists_and_asks(stage: Stage) -> None:

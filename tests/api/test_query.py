@@ -18,6 +18,7 @@ from lightrag.errors import (
     StorageDamaged,
     StorageUnavailable,
 )
+from lightrag.types import Outcome
 
 from .conftest import Served
 from .scripted_engine import Script
@@ -25,6 +26,7 @@ from .scripted_engine import Script
 CHUNK = {"chunk_id": "chunk-1", "start": 0, "end": 28, "page_start": 2, "page_end": 2}
 REFERENCE = {"reference_id": "1", "file_path": "ada.txt", "doc_id": "doc-1", "chunks": [CHUNK]}
 QUESTION = {"query": "Who wrote it?"}
+GENERATED = {"llm_generated": True, "finish_reason": "stop"}
 
 
 def lines(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -231,18 +233,36 @@ async def test_a_stream_is_lines_of_json_references_first(scripted: Served) -> N
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.headers["x-accel-buffering"] == "no"
-    assert lines(answer) == [
+    *parts, last = lines(answer)
+    assert parts == [
         {"references": [REFERENCE]},
         {"response": "Ada "},
         {"response": "wrote "},
         {"response": "it."},
     ]
+    assert last.pop("response_time") >= 0
+    assert last == {"response": "", **GENERATED}
 
 
 async def test_a_complete_answer_is_one_line(scripted: Served) -> None:
     async with scripted() as (client, _):
         answer = await client.post("/query/stream", json=QUESTION | {"stream": False})
-    assert lines(answer) == [{"response": "Ada wrote it.", "references": [REFERENCE], "llm_generated": True}]
+    assert lines(answer) == [{"response": "Ada wrote it.", "references": [REFERENCE], **GENERATED}]
+
+
+async def test_an_answer_that_was_cut_off_says_so(scripted: Served) -> None:
+    async with scripted(Script(outcome=Outcome("length"))) as (client, _):
+        whole = (await client.post("/query", json=QUESTION)).json()
+        at_once = await client.post("/query/stream", json=QUESTION | {"stream": False})
+        streamed = await client.post("/query/stream", json=QUESTION)
+        sse = await client.post("/query/stream", json=QUESTION, headers={"Accept": "text/event-stream"})
+    told = [whole, lines(at_once)[0], lines(streamed)[-1], events(sse)[-1][1]]
+    assert [answer["finish_reason"] for answer in told] == ["length"] * 4
+
+
+async def test_an_answer_that_no_model_wrote_has_no_reason_to_end(scripted: Served) -> None:
+    async with scripted(Script(text="Sorry.")) as (client, _):
+        assert (await client.post("/query", json=QUESTION)).json()["finish_reason"] is None
 
 
 async def test_a_canned_answer_is_one_line_too(scripted: Served) -> None:
@@ -373,7 +393,7 @@ async def test_a_silent_stream_of_events_shows_that_it_lives(scripted: Served, m
         plain = await client.post("/query/stream", json=QUESTION)
     assert ": keep-alive\n\n" in answer.text
     assert [name for name, _ in events_without_comments(answer)] == ["references", "token", "token", "done"]
-    assert lines(plain)[-1] == {"response": "two"}
+    assert lines(plain)[-2] == {"response": "two"}
 
 
 def events_without_comments(answer: httpx.Response) -> list[tuple[str, dict[str, Any]]]:

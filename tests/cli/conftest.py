@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lightrag.cli.main import app
+from lightrag.testing.model_server import ModelServer
 from lightrag.text.tokens import Tokenizer, load_tokenizer
 
 Run = Callable[..., Result]
@@ -105,6 +108,26 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture
+def model_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelServer]:
+    """A chat model's server that commands in this process are configured with."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = ModelServer()
+    asyncio.run_coroutine_threadsafe(server.start(), loop).result()
+    given = {"LLM_BINDING": "openai", "LLM_BINDING_HOST": server.openai_url, "LLM_MODEL": "stand-in"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

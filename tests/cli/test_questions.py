@@ -6,6 +6,7 @@ import pytest
 
 from lightrag.cli.questions import place, reference_lines
 from lightrag.cli.targets import Cited
+from lightrag.testing.model_server import ModelServer, Reaction
 
 from .conftest import Run
 
@@ -29,6 +30,17 @@ def test_an_answer_can_be_read_by_programs(run: Run) -> None:
     answer = json.loads(run("ask", "Where was the first Fresnel lens lit?", "--json").stdout)
     assert "Cordouan" in answer["answer"]
     assert {"notes/2024/cordouan.txt"} <= {item["file_path"] for item in answer["references"]}
+
+
+def test_an_answer_that_was_cut_off_is_told_beside_it(run: Run, model_server: ModelServer) -> None:
+    model_server.script(None, *[Reaction.says("Half an ans", finish_reason="length")] * 2)
+    whole, cut = (run("ask", "Hello?", "--mode", "bypass") for _ in range(2))
+    assert "cut off" not in whole.stderr
+    assert cut.exit_code == 0
+    assert cut.stdout == "Half an ans\n\n"
+    assert "cut off at the model's length limit" in cut.stderr
+    told = json.loads(run("ask", "Hello?", "--mode", "bypass", "--json").stdout)
+    assert (told["answer"], told["finish_reason"]) == ("Half an ans", "length")
 
 
 @pytest.mark.usefixtures("indexed")

@@ -9,6 +9,7 @@ from lightrag.indexing.contributions import ExtractedChunk, Folder, add_chunks, 
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules
 from lightrag.indexing.summarizer import Summarizer
+from lightrag.llm.contracts import ChatReply
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.memory import MemoryStorage
 from lightrag.testing.fake_models import FakeChat
@@ -52,6 +53,20 @@ async def test_a_long_description_becomes_a_summary_and_its_vector_stale(storage
     prompt = chat.requests[0].messages[-1].content
     assert all(f"Ada did thing {number}." in prompt for number in range(4))
     assert (await storage.graph.get_entities(["Bob"]))["Bob"].description == "Bob is Bob."
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept"),
+    [
+        ("Ada did four things. The last of them was to", "Ada did four things."),
+        ("Ada did four things. She knew it.", "Ada did four things. She knew it."),
+        ("Ada did four", "Ada did four"),
+    ],
+)
+async def test_a_summary_that_was_cut_off_ends_with_a_sentence(storage: Storage, answer: str, kept: str) -> None:
+    await tell(storage, *range(4))
+    await summarizer(storage, FakeChat(lambda request: ChatReply(answer, finish_reason="length"))).run_round()
+    assert (await storage.graph.get_entities(["Ada"]))["Ada"].description == kept
 
 
 async def test_a_little_more_stands_behind_the_summary_and_much_more_is_summarised_with_the_rest(

@@ -149,10 +149,22 @@ async def test_a_kept_answer_can_be_forgotten() -> None:
     assert (await cached.complete(request)).text == "better"
 
 
-async def test_that_an_answer_was_cut_off_is_kept_with_it() -> None:
+@pytest.mark.parametrize("role", [Role.EXTRACT, Role.SUMMARY])
+async def test_that_work_on_documents_was_cut_off_is_kept_with_it(role: Role) -> None:
     cached = CachedChat(FakeChat([ChatReply("half", finish_reason="length")]), Store())
     for _ in range(2):
-        assert (await cached.complete(ask(role=Role.EXTRACT))).finish_reason == "length"
+        assert (await cached.complete(ask(role=role))).finish_reason == "length"
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+@pytest.mark.parametrize("role", [Role.ANSWER, Role.KEYWORDS])
+async def test_an_answer_to_a_question_that_was_cut_off_is_asked_for_again(role: Role, reason: str) -> None:
+    model = FakeChat([ChatReply("half", finish_reason=reason), ChatReply("hal", finish_reason=reason), "whole"])
+    cached = CachedChat(model, Store(), roles=frozenset(Role))
+    assert (await cached.complete(ask(role=role))).text == "half"
+    assert (await collect(cached, ask(role=role)))[-1].finish_reason == reason
+    for _ in range(2):
+        assert (await cached.complete(ask(role=role))).text == "whole"
 
 
 async def test_streams_are_kept_and_repeated_in_one_piece() -> None:

@@ -51,8 +51,8 @@ class JsonLines:
     media_type = "application/x-ndjson"
 
     def event(self, name: EventName, data: dict[str, Any]) -> bytes:
-        """Return a line; the end of the stream is its own mark."""
-        return b"" if name == "done" else encode(data) + b"\n"
+        """Return a line. The last one is a piece without text: to who reads nothing else a piece like others."""
+        return encode({"response": "", **data} if name == "done" else data) + b"\n"
 
     def whole(self, text: str, references: list[dict[str, Any]] | None, closing: dict[str, Any]) -> bytes:
         """Return a single line."""
@@ -192,9 +192,8 @@ async def answer_parts(
 ) -> AsyncIterator[bytes]:
     """Yield an answer as bytes: references first, then its text; a failure on the way becomes an error part."""
     begun = time.perf_counter()
-    closing = {"llm_generated": result.llm_generated}
     if result.stream is None:
-        yield wire.whole(result.text or NO_ANSWER, references, closing)
+        yield wire.whole(result.text or NO_ANSWER, references, ending(result))
         return
     if references is not None:
         yield wire.event("references", {"references": references})
@@ -212,7 +211,14 @@ async def answer_parts(
     finally:
         # Ends the model call where the client left before the answer did.
         await close_stream(result.stream)
-    yield wire.event("done", closing | {"response_time": round(time.perf_counter() - begun, 3)})
+    yield wire.event("done", ending(result) | {"response_time": round(time.perf_counter() - begun, 3)})
+
+
+def ending(result: QueryResult) -> dict[str, Any]:
+    """Return how an answer came and ended; of one that no model wrote only that."""
+    if not result.llm_generated:
+        return {"llm_generated": False}
+    return {"llm_generated": True, "finish_reason": result.outcome.finish_reason}
 
 
 async def close_stream(stream: AsyncIterator[Any]) -> None:

@@ -171,7 +171,7 @@ async def _model_checks(settings: Settings, info: EngineInfo) -> AsyncIterator[F
     models = await open_models(
         settings,
         MemoryStorage(info.workspace),
-        Manifest(f"{facts.binding}/{facts.name}", info.storage_family),
+        Manifest(facts.label, info.storage_family),
         RetryPolicy(attempts=1),
     )
     try:
@@ -194,7 +194,7 @@ async def _model_checks(settings: Settings, info: EngineInfo) -> AsyncIterator[F
 
 async def _embedding_check(models: Models) -> Finding:
     facts = models.embedding.facts
-    name = f"{facts.binding}/{facts.name}{f' at {facts.host}' if facts.host else ''}"
+    name = f"{facts.label}{f' at {facts.host}' if facts.host else ''}"
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PROBE_SECONDS):
@@ -211,10 +211,10 @@ async def _rerank_check(reranker: RerankModel) -> Finding:
         async with asyncio.timeout(PROBE_SECONDS):
             await reranker.rerank("Does this model answer?", ["It does.", "Bread is baked from flour."], 1)
     except (LightRAGError, TimeoutError) as error:
-        detail = f"{reranker.facts.binding}/{reranker.facts.name}: {_reason(error)}"
+        detail = f"{reranker.facts.label}: {_reason(error)}"
         return Finding("broken", "reranking", detail, "Check RERANK_*, or try: lightrag probe rerank")
     milliseconds = 1000 * (time.perf_counter() - started)
-    return Finding("ok", "reranking", f"{reranker.facts.binding}/{reranker.facts.name}: {milliseconds:.0f} ms")
+    return Finding("ok", "reranking", f"{reranker.facts.label}: {milliseconds:.0f} ms")
 
 
 def _roles_by_model(models: Models) -> dict[str, list[Role]]:
@@ -230,7 +230,7 @@ async def _chat_check(models: Models, roles: list[Role]) -> Finding:
     chat = models.chat[roles[0]]
     subject = "language model"
     shared = "" if len(roles) == len(models.chat) else f"{', '.join(roles)}: "
-    name = f"{shared}{chat.facts.binding}/{chat.facts.name} at {chat.facts.host}"
+    name = f"{shared}{chat.facts.label} at {chat.facts.host}"
     started = time.perf_counter()
     try:
         async with asyncio.timeout(PROBE_SECONDS):

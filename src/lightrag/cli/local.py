@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightrag.cli.targets import Answer, Cited, DocumentState, Offered, Question, SourceFile, Work
+from lightrag.cli.targets import Answer, Cited, DocumentState, Ending, Offered, Question, SourceFile, Work
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside
 from lightrag.documents.uploads import store_upload
@@ -67,7 +67,8 @@ class LocalTarget:
         """Begin to answer a question."""
         result = await self._engine.query(question.text, self._param(question, stream=True))
         references = [_cited(item) for item in result.retrieved.references]
-        return Answer(references, _pieces(result))
+        ending = Ending()
+        return Answer(references, _pieces(result, ending), ending)
 
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found, in the form of the REST route /query/data."""
@@ -126,12 +127,14 @@ async def _blocks(path: Path) -> AsyncIterator[bytes]:
         stream.close()
 
 
-async def _pieces(result: QueryResult) -> AsyncIterator[str]:
+async def _pieces(result: QueryResult, ending: Ending) -> AsyncIterator[str]:
     if result.stream is None:
         yield result.text or ""
-        return
-    async for piece in result.stream:
-        yield piece
+    else:
+        async for piece in result.stream:
+            yield piece
+    if result.llm_generated:
+        ending.finish_reason = result.outcome.finish_reason
 
 
 def _cited(reference: Reference) -> Cited:

@@ -60,11 +60,10 @@ async def present_models(settings: Settings) -> AsyncIterator[ModelsOpener]:
 
 async def unasked_models(settings: Settings, storage: Storage, recorded: Manifest | None) -> Models:
     """Return models for a look at what is stored: no text is embedded, so that the embedding model may be missing."""
-    from lightrag.engine_models import embedding_name
     from lightrag.workspaces.live_embedding import MissingEmbedding
 
     models = await open_models(settings, storage, recorded)
-    wanted = embedding_name(models.embedding)
+    wanted = models.embedding.facts.label
     if recorded is None or not recorded.embedding or recorded.embedding == wanted:
         return models
     return dataclasses.replace(models, embedding=MissingEmbedding(recorded.embedding, wanted))

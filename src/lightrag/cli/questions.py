@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from lightrag.cli.running import FAILED, OK, Where, console
 from lightrag.cli.targets import Cited, Question
 
+CUT_NOTE = "The answer was cut off at the model's length limit."
 SNIPPET_CHARS = 160
 SHOWN_PLACES = 6
 SHOWN_GRAPH_ITEMS = 10
@@ -31,13 +33,17 @@ async def ask(where: Where, question: Question, *, streams: bool, as_json: bool)
             {"reference_id": item.reference_id, "file_path": item.file_path, "passages": list(item.passages)}
             for item in answer.references
         ]
-        sys.stdout.write(json.dumps({"answer": whole, "references": references}, ensure_ascii=False) + "\n")
+        told = {"answer": whole, "references": references, **dataclasses.asdict(answer.ending)}
+        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
         return OK
     if not streams:
         sys.stdout.write(whole)
     sys.stdout.write("\n" if whole.endswith("\n") else "\n\n")
     for line in reference_lines(answer.references):
         sys.stdout.write(line + "\n")
+    if answer.ending.is_cut:
+        # Beside the answer, not in it: what is piped on stays the answer.
+        console(on_stderr=True).print(CUT_NOTE, style="dim", markup=False)
     return OK
 
 

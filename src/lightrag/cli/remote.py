@@ -12,7 +12,18 @@ from urllib.parse import quote
 
 import httpx
 
-from lightrag.cli.targets import Answer, Cited, DocumentState, NoServer, NotLetIn, Offered, Question, SourceFile, Work
+from lightrag.cli.targets import (
+    Answer,
+    Cited,
+    DocumentState,
+    Ending,
+    NoServer,
+    NotLetIn,
+    Offered,
+    Question,
+    SourceFile,
+    Work,
+)
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
 from lightrag.types import DocStatus, JsonObject, TagValue
 
@@ -86,7 +97,8 @@ class ServerTarget:
             Cited(item["reference_id"], item["file_path"], item.get("chunks", []))
             for item in first.get("references") or []
         ]
-        return Answer(references, _texts(first, lines))
+        ending = Ending()
+        return Answer(references, _texts(first, lines, ending), ending)
 
     async def search(self, question: Question) -> Mapping[str, Any]:
         """Return what is found."""
@@ -138,13 +150,19 @@ def _body(question: Question) -> dict[str, Any]:
     return body | {name: value for name, value in given.items() if value is not None}
 
 
-async def _texts(first: dict[str, Any], lines: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+async def _texts(first: dict[str, Any], lines: AsyncIterator[dict[str, Any]], ending: Ending) -> AsyncIterator[str]:
+    _note(first, ending)
     if "response" in first:
         yield str(first["response"])
     async for line in lines:
         if "error" in line:
             raise LightRAGError(f"The answer broke off: {line['error']}")
+        _note(line, ending)
         yield str(line.get("response", ""))
+
+
+def _note(line: dict[str, Any], ending: Ending) -> None:
+    ending.finish_reason = line.get("finish_reason", ending.finish_reason)
 
 
 @contextlib.contextmanager

@@ -84,12 +84,27 @@ class Cited:
     passages: Sequence[Mapping[str, Any]]
 
 
+@dataclasses.dataclass(slots=True)
+class Ending:
+    """How an answer came and ended."""
+
+    finish_reason: str | None = None
+    """`stop`, `length` or the model server's own word; None where no model wrote it."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was cut off at the model's length limit."""
+        return self.finish_reason == "length"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
     """References, then the text in pieces."""
 
     references: Sequence[Cited]
     pieces: AsyncIterator[str]
+    ending: Ending
+    """Complete when `pieces` is at its end."""
 
 
 class Target(Protocol):

@@ -9,6 +9,8 @@ from typing import Any
 from lightrag.client.decoding import Record
 
 _FINAL = frozenset({"processed", "failed"})
+CUT = "length"
+"""How an answer ended that was cut off."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -256,6 +258,13 @@ class Answer(Record):
     """Seconds."""
     llm_generated: bool | None = None
     """False where the answer was quoted or canned."""
+    finish_reason: str | None = None
+    """`stop`, `length` where the answer was cut off, or the model server's own word; None where no model wrote it."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was cut off at the model's length limit."""
+        return self.finish_reason == CUT
 
     def __str__(self) -> str:
         return self.response

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 
 from lightrag.client.errors import AnswerBroken, ClientError
-from lightrag.client.records import Reference
+from lightrag.client.records import CUT, Reference
 from lightrag.client.steps import Reply
 from lightrag.client.transports import reason
 
@@ -36,6 +36,7 @@ class AnswerParts:
         self.references: tuple[Reference, ...] = ()
         self.llm_generated: bool | None = None
         self.response_time: float | None = None
+        self.finish_reason: str | None = None
 
     @property
     def text(self) -> str:
@@ -85,6 +86,7 @@ class AnswerParts:
         self._is_whole = self._is_whole or event == "done"
         self.llm_generated = part.get("llm_generated", self.llm_generated)
         self.response_time = part.get("response_time", self.response_time)
+        self.finish_reason = part.get("finish_reason", self.finish_reason)
         if part.get("references"):
             self.references = tuple(Reference.read(item) for item in part["references"])
         if "error" in part:
@@ -122,6 +124,19 @@ class _Stream:
     def response_time(self) -> float | None:
         """Seconds that the answer took; known at its end."""
         return self._read.response_time
+
+    @property
+    def finish_reason(self) -> str | None:
+        """How the answer ended: `stop`, `length` or the model server's own word.
+
+        Known at its end; None where no model wrote it.
+        """
+        return self._read.finish_reason
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was cut off at the model's length limit; known at its end."""
+        return self.finish_reason == CUT
 
     @property
     def _read(self) -> AnswerParts:

@@ -15,10 +15,12 @@ from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role
 from lightrag.prompts import fill
 from lightrag.storage.contracts import Namespace, Storage, Touched
 from lightrag.storage.rows import pair_of_key
+from lightrag.text.sentences import sentences
 
 COUNTED = 1000
 ROUND = 64
 """Summaries that are looked up, written and folded together."""
+_ENDS = (".", "!", "?", "…", "。", "！", "？")
 
 
 class Summarizer:
@@ -152,7 +154,8 @@ class Summarizer:
                 return error
             except LightRAGError as error:
                 return error
-        return reply.text.strip()
+        text = reply.text.strip()
+        return _whole_sentences(text) if reply.finish_reason == "length" else text
 
 
 def _caller(payer: str) -> Caller:
@@ -167,6 +170,12 @@ def _touched(keys: Iterable[StaleKey]) -> Touched:
         else:
             pairs.append(pair_of_key(key.key))
     return Touched(frozenset(names), frozenset(pairs))
+
+
+def _whole_sentences(text: str) -> str:
+    """Return a text that was cut off at a length limit without its last, broken sentence, unless it is the only one."""
+    spans = sentences(text)
+    return text if len(spans) < 2 or text.endswith(_ENDS) else text[: spans[-2][1]]
 
 
 def _cut(fragment: str, tokens: int) -> str:

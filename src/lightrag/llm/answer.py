@@ -19,13 +19,15 @@ _FINISH: Mapping[str, str] = {
     "stop_sequence": "stop",
     "max_tokens": "length",
     "length": "length",
+    "model_length": "length",
+    "max_output_tokens": "length",
     "model_context_window_exceeded": "length",
 }
 
 
-def finish_reason(said: str | None) -> str:
+def finish_reason(said: object) -> str:
     """Return how an answer ended in OpenAI's words; what has no counterpart there (`refusal`, …) in its own."""
-    word = (said or "stop").lower()
+    word = str(said or "stop").lower()
     return _FINISH.get(word, word)
 
 

@@ -3,6 +3,8 @@
 An answer is stored, durably, before it is handed on. Answers to questions are kept under the model that gave them,
 also where it stood in for another one, so that who asks a model never gets what another one said. What is read out of
 documents is kept under the first model of its chain: it is found again, and forgotten, whichever of them did the work.
+An answer that was cut off at a length limit or by a filter is kept, with that mark, of work on documents, which uses
+what is whole of it; to a question it would come back, cut, each time that somebody tries again for the whole one.
 Rows are those of LightRAG's response cache:
 `{mode}:{cache_type}:{md5}` → {"return", "cache_type", "chunk_id", "create_time"}.
 """
@@ -56,6 +58,11 @@ CACHED_ROLES = frozenset({Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS})
 
 _OF_THEIR_MODEL = frozenset({Role.KEYWORDS, Role.ANSWER})
 """Roles whose answers are kept under the model that gave them."""
+
+_CUT = frozenset({"length", "content_filter"})
+"""Ends of answers that are not whole."""
+_KEPT_CUT = frozenset({Role.EXTRACT, Role.SUMMARY})
+"""Roles whose answers are kept also where they were cut off."""
 
 _CACHE_TYPES = {
     Role.EXTRACT: "extract",
@@ -210,6 +217,8 @@ class CachedChat:
         return ChatReply(row["return"], str(row.get("finish_reason", "stop")), from_cache=True)
 
     async def _keep(self, request: ChatRequest, reply: ChatReply) -> None:
+        if reply.finish_reason in _CUT and request.role not in _KEPT_CUT:
+            return
         answered_by = reply.model if request.role in _OF_THEIR_MODEL else ""
         key = cache_key(self._model.facts, request, self._mode, answered_by)
         row: JsonObject = {

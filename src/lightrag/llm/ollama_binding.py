@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from lightrag.errors import ModelError, UnusableAnswer
+from lightrag.llm.answer import finish_reason
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.ollama_client import OllamaClient
@@ -76,11 +77,11 @@ class OllamaChat:
         content = response.message.content or ""
         text, thinking = split_thinking(content)
         thinking = "\n".join(filter(None, (response.message.thinking, thinking)))
-        finish_reason = response.done_reason or "stop"
+        reason = finish_reason(response.done_reason)
         if not text.strip():
-            raise self._endpoint.empty(finish_reason)
+            raise self._endpoint.empty(reason)
         usage = _usage(response) or estimate_usage(request, content + thinking)
-        return ChatReply(text=text, finish_reason=finish_reason, usage=usage, thinking=thinking)
+        return ChatReply(text=text, finish_reason=reason, usage=usage, thinking=thinking)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
@@ -110,7 +111,7 @@ class OllamaChat:
             yield ChatDelta(text=text, thinking=thinking)
         if last is None:
             raise self._endpoint.unreachable("the stream ended before the answer was finished")
-        reason = last.done_reason or "stop"
+        reason = finish_reason(last.done_reason)
         if not (said + text).strip():
             raise self._endpoint.empty(reason)
         usage = _usage(last) or estimate_usage(request, said + text + thought + thinking)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import orjson
 
+from lightrag.llm.answer import finish_reason
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
@@ -136,11 +137,11 @@ class OpenAIChat:
             raise self._endpoint.unusable(f"the answer is not a chat completion, it begins {start!r}") from error
         text, thinking = split_thinking(content)
         thinking = "\n".join(filter(None, (_reasoning(message), thinking)))
-        finish_reason = str(choice.get("finish_reason") or "stop")
+        reason = finish_reason(choice.get("finish_reason"))
         if not text.strip():
-            raise self._endpoint.empty(finish_reason)
+            raise self._endpoint.empty(reason)
         usage = _usage(data.get("usage")) or estimate_usage(request, content + thinking)
-        return ChatReply(text=text, finish_reason=finish_reason, usage=usage, thinking=thinking)
+        return ChatReply(text=text, finish_reason=reason, usage=usage, thinking=thinking)
 
     def _checked(self, data: Any) -> dict[str, Any]:
         """Return a decoded body; raises what an error inside a successful response stands for."""
@@ -172,7 +173,7 @@ class _StreamState:
         delta = choices[0].get("delta") or {}
         reason = choices[0].get("finish_reason")
         if reason:
-            self.finish_reason = str(reason)
+            self.finish_reason = finish_reason(reason)
         text, thinking = self.splitter.feed(_content(delta.get("content")))
         return self._noted(text, _reasoning(delta) + thinking)
 

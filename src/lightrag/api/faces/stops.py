@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightrag.types import QueryResult
+
 
 class StopCutter:
     """Passes an answer on up to the first stop text, which is left out. What may be the start of one is held back."""
@@ -35,6 +37,13 @@ class StopCutter:
     def cut(self, text: str) -> str:
         """Return a whole answer up to the first stop text."""
         return self.feed(text) + self.finish()
+
+    def cut_result(self, result: QueryResult) -> str:
+        """Return the text of an answer up to the first stop text; the answer has ended there, not at a limit."""
+        text = self.cut(result.text or "")
+        if self.ended:
+            result.outcome.finish_reason = "stop"
+        return text
 
 
 def _overlap(text: str, stop: str) -> int:

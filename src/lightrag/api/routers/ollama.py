@@ -217,7 +217,7 @@ def _wire(kind: Kind, own: SimulatedModel, turn: Turn) -> OllamaWire:
 def _answer(result: QueryResult, wire: OllamaWire, stops: list[str], *, streamed: bool) -> Response:
     cutter = StopCutter(stops)
     if not streamed:
-        return Response(wire.whole(cutter.cut(result.text or ""), result.outcome), media_type="application/json")
+        return Response(wire.whole(cutter.cut_result(result), result.outcome), media_type="application/json")
     lines = ollama_lines(result, wire, cutter)
     return AnswerResponse(lines, source=result.stream, media_type="application/x-ndjson", headers=HEADERS)
 

@@ -102,7 +102,7 @@ async def chat_completions(request: Request, engines: EnginesDep, settings: Sett
     cutter = StopCutter(body.stops)
     wire = CompletionWire(body.model, turn, result, base_url=str(request.base_url), with_usage=body.wants_usage)
     if not turn.param.stream:
-        return Response(wire.whole(cutter.cut(result.text or "")), media_type="application/json")
+        return Response(wire.whole(cutter.cut_result(result)), media_type="application/json")
     return AnswerResponse(
         completion_events(result, wire, cutter),
         source=result.stream,

@@ -33,15 +33,19 @@ router = APIRouter(
 T = TypeVar("T")
 NAIVE_COUNTS = frozenset({"total_chunks_found", "final_chunks_count"})
 
-_LINES = '{"references":[{"reference_id":"1","file_path":"ada.txt"}]}\n{"response":"Ada "}\n{"response":"Lovelace."}\n'
+_LINES = (
+    '{"references":[{"reference_id":"1","file_path":"ada.txt"}]}\n{"response":"Ada "}\n{"response":"Lovelace."}\n'
+    '{"response":"","llm_generated":true,"finish_reason":"stop","response_time":0.42}\n'
+)
 _EVENTS = (
     'event: references\ndata: {"references":[{"reference_id":"1","file_path":"ada.txt"}]}\n\n'
     'event: token\ndata: {"response":"Ada "}\n\n'
-    'event: done\ndata: {"response_time":0.42,"llm_generated":true}\n\n'
+    'event: done\ndata: {"llm_generated":true,"finish_reason":"stop","response_time":0.42}\n\n'
 )
 _STREAM_DOCS: Responses = {
     200: {
-        "description": "The answer, piece by piece; failures on the way are sent as `error`",
+        "description": "The answer, piece by piece, the last one without text but with how the answer ended; failures "
+        "on the way are sent as `error`",
         "content": {
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _LINES},
             "text/event-stream": {"example": _EVENTS},
@@ -65,6 +69,7 @@ async def query(request: Request, body: QueryRequest, engine: EngineDep, setting
         references=_references(result.retrieved, body) if body.wants_references else None,
         response_time=round(time.perf_counter() - begun, 3),
         llm_generated=result.llm_generated,
+        finish_reason=result.outcome.finish_reason if result.llm_generated else None,
     )
 
 

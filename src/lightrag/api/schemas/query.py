@@ -198,6 +198,7 @@ class QueryResponse(Body):
                     "references": [_REFERENCE_EXAMPLE],
                     "response_time": 0.42,
                     "llm_generated": True,
+                    "finish_reason": "stop",
                 }
             ]
         }
@@ -207,6 +208,12 @@ class QueryResponse(Body):
     references: list[ReferenceItem] | None
     response_time: float = Field(description="Seconds.")
     llm_generated: bool = Field(description="False where the answer was quoted or canned.")
+    finish_reason: str | None = Field(
+        None,
+        description="How the answer ended: `stop`; `length` where it was cut off at the model's length limit; else the "
+        "model server's own word. Null where no model wrote it.",
+        examples=["stop", "length"],
+    )
 
 
 class QueryDataResponse(Body):
