@@ -10,7 +10,7 @@ from lightrag.document_assembly import Reading, chunking_rules
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.embedded.extractive_answerer import ExtractiveAnswerer
 from lightrag.engine import Engine
-from lightrag.engine_models import EMBEDDED, Bundled, Models, embedding_name, slot_use
+from lightrag.engine_models import EMBEDDED, Bundled, Models, slot_use
 from lightrag.engine_parts import EngineInfo, EngineParts
 from lightrag.extraction_assembly import asking, extractor_of, folder_of, forgetter, summarizer
 from lightrag.indexing.chunkers import Chunkers
@@ -122,7 +122,7 @@ def _engine(
 
     parts = EngineParts(
         info=_info(settings, workspace, input_dir, storage, models, extractor),
-        manifest=lambda: Manifest(embedding_name(models.embedding), storage.family),
+        manifest=lambda: Manifest(models.embedding.facts.label, storage.family),
         storage=storage,
         pipeline=_pipeline(settings, models, tools),
         asker=_retriever(settings, storage, models, tokenizer, fold),
@@ -136,7 +136,7 @@ def _engine(
         release=release,
         refresh_models=models.refresh,
         embedding_facts=lambda: models.embedding.facts,
-        wanted_embedding=changing.wanted_embedding if changing else lambda: embedding_name(models.embedding),
+        wanted_embedding=changing.wanted_embedding if changing else lambda: models.embedding.facts.label,
         asks_a_model=lambda: asking(extractor),
         formats=reading.formats,
         files=FileReading(reading.parse, reading.illustrator),
@@ -227,7 +227,7 @@ def _pipeline(settings: Settings, models: Models, tools: JobTools) -> Pipeline:
 
 async def _is_current(storage: Storage, model: ModelFacts) -> bool:
     recorded = await manifest_of_data(storage)
-    return recorded is None or recorded.embedding in ("", f"{model.binding}/{model.name}")
+    return recorded is None or recorded.embedding in ("", model.label)
 
 
 def _re_embedding(storage: Storage, models: Models) -> ReEmbedding | None:

@@ -214,11 +214,6 @@ class Models:
             await self.reranker.aclose()
 
 
-def embedding_name(model: EmbeddingModel) -> str:
-    """Return how an embedding model is recorded in a workspace; the host may change, the model may not."""
-    return f"{model.facts.binding}/{model.facts.name}"
-
-
 def slot_use(limiters: Sequence[Limiter]) -> SlotUse:
     """Return how the slots of limiters are used; calls pause as long as all of them do."""
     if not limiters:

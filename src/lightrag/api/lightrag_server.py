@@ -126,9 +126,9 @@ def announcement(settings: Settings, port: int, server: ServerContext) -> str:
     if server.engine is None:
         return f"{said} - every request names its workspace"
     info = server.engine.describe()
-    models = sorted({f"{facts.binding}/{facts.name}" for facts in info.chat.values()})
+    models = sorted({facts.label for facts in info.chat.values()})
     answers = ", ".join(models) if models else "no language model (answers quote the documents)"
-    embedding = f"{info.embedding.binding}/{info.embedding.name}"
+    embedding = info.embedding.label
     return f"{said} - {answers} - embeddings {embedding}"
 
 

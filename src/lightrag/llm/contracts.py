@@ -43,10 +43,18 @@ class ModelFacts:
     """Fingerprint of the parameters that go with every call; empty where there are none."""
 
     @property
+    def label(self) -> str:
+        """Binding and name: what people are told, and what is recorded of an embedding model in a workspace.
+
+        The host may change, the model may not.
+        """
+        return f"{self.binding}/{self.name}"
+
+    @property
     def identity(self) -> str:
         """Names the model in cache keys; equal identities give equal answers."""
         variant = f"#{self.variant}" if self.variant else ""
-        return f"{self.binding}/{self.name}@{self.host}{variant}"
+        return f"{self.label}@{self.host}{variant}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ async def probe_rerank_endpoint(wanted: RerankSettings, *, seconds: float) -> En
         seconds,
         dialect=wanted.binding or "auto",
     )
-    report = EndpointReport("rerank", f"{model.facts.binding}/{model.facts.name} at {model.facts.host}")
+    report = EndpointReport("rerank", f"{model.facts.label} at {model.facts.host}")
     started = time.perf_counter()
     try:
         hits = await model.rerank(_QUESTION, _PASSAGES, len(_PASSAGES))

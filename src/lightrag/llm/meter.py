@@ -62,7 +62,7 @@ class UsageMeter:
 
     def row(self, role: Role, facts: ModelFacts) -> UsageRow:
         """Return the live row of a role and a model."""
-        model = f"{facts.binding}/{facts.name}"
+        model = facts.label
         return self._rows.setdefault((role.value, model), UsageRow(role.value, model))
 
     def add(self, role: Role, facts: ModelFacts, usage: Usage) -> None:

@@ -62,7 +62,7 @@ async def _price_chat(
 
 
 async def _priced(services: ModelServices | None, workspace: str, role: Role, facts: ModelFacts) -> tuple[str, Price]:
-    told = f"{facts.binding}/{facts.name}"
+    told = facts.label
     if services is None:
         return told, Price()
     from lightrag.tenancy.ledger_models import PaidModel

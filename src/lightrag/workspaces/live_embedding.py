@@ -83,7 +83,7 @@ class MissingEmbedding:
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Raise `StorageMismatch`, which names the way out."""
         raise StorageMismatch(
-            f"The workspace was indexed with the embedding model '{self.facts.binding}/{self.facts.name}', which it "
+            f"The workspace was indexed with the embedding model '{self.facts.label}', which it "
             f"has no more. Add that model again, or make all vectors anew with '{self._wanted}': POST "
             "/llm/re_embed, or lightrag repair --re-embed"
         )

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lightrag.engine_models import Bundled, Models, embedding_name, slot_use
+from lightrag.engine_models import Bundled, Models, slot_use
 from lightrag.errors import LimitReached, StorageError
 from lightrag.indexing.manifest import Manifest, manifest_of_data, note_manifest
 from lightrag.indexing.pipeline import SlotUse
@@ -162,7 +162,7 @@ class LiveModels:
     async def embedding_by_name(self, name: str) -> EmbeddingModel | None:
         """Return the embedding model that is recorded under a name, where the workspace or the server has it."""
         await self.refresh()
-        if embedding_name(self._base.embedding) == name:
+        if self._base.embedding.facts.label == name:
             return PatientEmbedding(self, lambda: self._base.embedding)
 
         def find() -> EmbeddingModel | None:
@@ -175,7 +175,7 @@ class LiveModels:
     def wanted_embedding(self) -> str:
         """Return the name of the embedding model that the workspace's defaults or the server's settings ask for."""
         own = self._clients.embedding if self._clients is not None else None
-        return embedding_name(own or self._base.embedding)
+        return (own or self._base.embedding).facts.label
 
     async def refresh(self) -> None:
         """Take up what was changed. Raises nothing where the control plane does not answer: then all stays as it is."""
@@ -294,18 +294,18 @@ class LiveModels:
         wanted = (clients.embedding if clients is not None else None) or base
         recorded = await manifest_of_data(self._storage)
         if recorded is None:
-            await note_manifest(self._storage, Manifest(embedding_name(wanted), self._storage.family))
+            await note_manifest(self._storage, Manifest(wanted.facts.label, self._storage.family))
             return wanted
-        if recorded.embedding in ("", embedding_name(wanted)) or clients is None:
+        if recorded.embedding in ("", wanted.facts.label) or clients is None:
             return wanted
-        if recorded.embedding == embedding_name(base):
+        if recorded.embedding == base.facts.label:
             return base
         ref = self._candidate(clients.plan, recorded.embedding)
         model = clients.embedding_for(ref) if ref is not None else None
         if model is None and clients.embedding is None:
             # Without models of its own a workspace is opened as ever: the engine says what does not fit.
             return wanted
-        return model or MissingEmbedding(recorded.embedding, embedding_name(wanted))
+        return model or MissingEmbedding(recorded.embedding, wanted.facts.label)
 
     @staticmethod
     def _candidate(plan: Plan, name: str) -> ModelRef | None:

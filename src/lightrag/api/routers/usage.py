@@ -147,7 +147,7 @@ async def health(desk: DeskDep, engine: EngineDep) -> Response:
             }
         )
     status = await engine.pipeline_status()
-    serving = {role.value: f"{facts.binding}/{facts.name}" for role, facts in engine.describe().chat.items()}
+    serving = {role.value: facts.label for role, facts in engine.describe().chat.items()}
     return succeeded({"models": models, "serving": serving, "indexing_paused_until": status.paused_until})
 
 
