@@ -13,6 +13,7 @@ from lightrag.errors import (
     AmbiguousModel,
     BudgetExceeded,
     ConfigurationError,
+    ModelError,
     ModelUnreachable,
     UnknownModel,
 )
@@ -27,6 +28,7 @@ from lightrag.llm.contracts import (
     Role,
 )
 from lightrag.llm.meter import UsageMeter
+from lightrag.llm.network import AddressRefused, AnswerTooLong
 from lightrag.storage.contracts import Namespace
 from lightrag.storage.memory import MemoryStorage
 from lightrag.tenancy.audit import Actor
@@ -84,7 +86,7 @@ class FirstIsBest:
 class Openers:
     """Makes fakes; notes which are closed."""
 
-    def __init__(self, **answers: str) -> None:
+    def __init__(self, **answers: str | ModelError) -> None:
         self._answers = answers
         self.opened: list[FakeChat] = []
         self.closed: list[str] = []
@@ -286,6 +288,19 @@ async def test_a_chain_goes_on_to_the_next_model_where_one_fails(account: Accoun
         ("b", "ok", "t" * 32, "r-1"),
     }
     assert next(row for row in rows if row.model == "b").cost
+
+
+@pytest.mark.parametrize("error", [AddressRefused("it leads astray"), AnswerTooLong("it never ends")])
+async def test_a_chain_goes_on_where_an_address_is_refused_or_an_answer_never_ends(
+    account: Account, error: ModelError
+) -> None:
+    plan = await read_plan(Source(_candidate(A), _candidate(B), chat=(A, B)), "w")
+    openers = Openers(a=error, b="from b")
+    clients = await _clients(plan, openers, account)
+    assert (await clients.chat[Role.ANSWER].complete(_question())).text == "from b"
+    assert [len(model.requests) for model in openers.opened] == [1, 1]
+    await clients.aclose()
+    await account.ledger.close()
 
 
 async def test_clients_are_closed_when_the_last_call_through_them_has_ended(account: Account) -> None:

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Protocol
 
-from lightrag.errors import ModelRefused
+from lightrag.errors import AccessRefused, UnusableAnswer
 
 KEEP_SECONDS = 30.0
 """For this long a judged name is not looked up again."""
@@ -31,12 +31,14 @@ _GZIP = 31
 """`wbits` of zlib for gzip's form."""
 
 
-class AddressRefused(ModelRefused):
+class AddressRefused(AccessRefused):
     """A server's address must not be connected to."""
 
 
-class AnswerTooLong(ModelRefused):
+class AnswerTooLong(UnusableAnswer):
     """A server sends more than any model has to say."""
+
+    retryable = False
 
 
 class Gatekeeper(Protocol):
@@ -155,16 +157,16 @@ class _Bounded:
         self._encoding = encoding
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the pieces. Raises `AnswerTooLong`, `ModelRefused` for a form of packing that was not asked for."""
+        """Yield the pieces. Raises `AnswerTooLong`, `UnusableAnswer` for a form of packing that was not asked for."""
         if self._encoding not in ("identity", "gzip", "x-gzip", ""):
-            raise ModelRefused(f"the server packs its answer as '{self._encoding[:40]}', which it was not asked for")
+            raise UnusableAnswer(f"the server packs its answer as '{self._encoding[:40]}', which it was not asked for")
         unpacked = None if self._encoding in ("identity", "") else zlib.decompressobj(_GZIP)
         left = MOST_BYTES
         async for piece in self._stream:
             try:
                 data = piece if unpacked is None else unpacked.decompress(piece, left + 1)
             except zlib.error:
-                raise ModelRefused("the server's answer is not of the form (gzip) that it says") from None
+                raise UnusableAnswer("the server's answer is not of the form (gzip) that it says") from None
             left -= len(data)
             if left < 0:
                 raise AnswerTooLong(f"the server's answer is longer than {MOST_BYTES >> 20} MiB; no model says so much")
