@@ -49,7 +49,7 @@ def unsigned(alg: str) -> str:
     def part(value: object) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
-    return f"{part({'alg': alg, 'typ': 'JWT'})}.{part({'sub': 'ada', 'exp': time.time() + 99, 'role': 'user'})}."
+    return f"{part({'alg': alg, 'typ': 'JWT'})}.{part({'sub': 'ada', 'exp': time.time() + 99_999, 'role': 'user'})}."
 
 
 def bearer(value: str) -> dict[str, str]:
@@ -104,11 +104,11 @@ TABLE: list[tuple[str, dict[str, str], dict[str, str], tuple[int, str] | None]] 
     ("accounts, alg none", ACCOUNTS, bearer(unsigned("none")), INVALID),
     ("accounts, alg None", ACCOUNTS, bearer(unsigned("None")), INVALID),
     ("accounts, for somebody else's service", ACCOUNTS, bearer(token(aud="other")), INVALID),
-    ("accounts, not yet", ACCOUNTS, bearer(token(nbf=time.time() + 99)), INVALID),
+    ("accounts, not yet", ACCOUNTS, bearer(token(nbf=time.time() + 99_999)), INVALID),
     ("accounts, endless", ACCOUNTS, bearer(token(exp=float("inf"))), INVALID),
     ("accounts, expires in words", ACCOUNTS, bearer(token(exp="tomorrow")), INVALID),
     ("accounts, never expires", ACCOUNTS, bearer(jwt.encode({"sub": "ada"}, SECRET)), INVALID),
-    ("accounts, no name", ACCOUNTS, bearer(jwt.encode({"exp": time.time() + 99}, SECRET)), INVALID),
+    ("accounts, no name", ACCOUNTS, bearer(jwt.encode({"exp": time.time() + 99_999}, SECRET)), INVALID),
     ("accounts, deep header", ACCOUNTS, bearer(base64.b64encode(b"[" * 2000).decode() + ".e30.x"), INVALID),
     ("accounts, very long", ACCOUNTS, bearer("a" * 20_000), INVALID),
     ("both, nothing", BOTH, {}, NO_LOGIN),
