@@ -24,6 +24,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
+from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 from lightrag.llm.openai_client import Concessions
 
@@ -79,9 +80,7 @@ class AnthropicChat:
         self._concessions = Concessions()
         self._most_tokens: int | None = None
         self._gatekeeper = current_gatekeeper()
-        self._sdk: AsyncAnthropic | None = None
-        self._making = asyncio.Lock()
-        self._closed = False
+        self._sdk = LateClient(self._make, lambda sdk: sdk.close())
 
     @property
     def facts(self) -> ModelFacts:
@@ -139,10 +138,7 @@ class AnthropicChat:
 
     async def aclose(self) -> None:
         """Release connections."""
-        self._closed = True
-        if self._sdk is not None:
-            sdk, self._sdk = self._sdk, None
-            await sdk.close()
+        await self._sdk.aclose()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         system, spoken = turns(request.messages)
@@ -181,7 +177,7 @@ class AnthropicChat:
     async def _post(self, body: dict[str, Any]) -> bytes:
         import httpx2
 
-        sdk = await self._client()
+        sdk = await self._sdk.get()
         with self._translated():
             response = await sdk.post(_PATH, body=body, cast_to=httpx2.Response)
         return response.content
@@ -189,7 +185,7 @@ class AnthropicChat:
     async def _open(self, body: dict[str, Any]) -> AsyncStream[object]:
         from anthropic import AsyncStream
 
-        sdk = await self._client()
+        sdk = await self._sdk.get()
         with self._translated():
             return await sdk.post(_PATH, body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object])
 
@@ -221,15 +217,6 @@ class AnthropicChat:
         body = error.body if isinstance(error.body, dict) else {}
         status = _STATUSES.get(str((body.get("error") or {}).get("type")), 500)
         return self._endpoint.from_status(status, orjson.dumps(body, default=str).decode())
-
-    async def _client(self) -> AsyncAnthropic:
-        if self._sdk is None:
-            async with self._making:
-                if self._sdk is None:
-                    if self._closed:
-                        raise RuntimeError("the model was closed")
-                    self._sdk = await asyncio.to_thread(self._make)
-        return self._sdk
 
     def _make(self) -> AsyncAnthropic:
         anthropic = imported("anthropic", "anthropic", "LLM_BINDING=anthropic")

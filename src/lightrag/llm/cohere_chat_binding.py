@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from lightrag.llm.answer import GrowingAnswer, finish_reason, whole_reply
+from lightrag.llm.chat_body import chat_body
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.http_client import HttpClient, bearer
@@ -79,18 +80,7 @@ class CohereChat:
         await self._client.aclose()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._facts.name,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            **self._options,
-        }
-        if request.max_tokens is not None:
-            body["max_tokens"] = request.max_tokens
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if request.json_object:
-            body["response_format"] = {"type": "json_object"}
-        return body | dict(request.extra)
+        return chat_body(self._facts.name, request, self._options)
 
     def _deltas(self, line: bytes, answer: GrowingAnswer) -> list[ChatDelta]:
         if not line.startswith(b"data:"):

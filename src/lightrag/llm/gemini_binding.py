@@ -22,6 +22,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
+from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 from lightrag.llm.usage import note_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
@@ -213,19 +214,11 @@ class _GeminiClient:
         self._endpoint = endpoint
         self._gatekeeper = current_gatekeeper()
         self._http: httpx2.AsyncClient | None = None
-        self._sdk: Client | None = None
-        self._making = asyncio.Lock()
-        self._closed = False
+        self._sdk = LateClient(self._make, _close)
 
     async def sdk(self) -> AsyncClient:
         """Return the SDK's asynchronous client."""
-        if self._sdk is None:
-            async with self._making:
-                if self._sdk is None:
-                    if self._closed:
-                        raise RuntimeError("the model was closed")
-                    self._sdk = await asyncio.to_thread(self._make)
-        return self._sdk.aio
+        return (await self._sdk.get()).aio
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -252,11 +245,7 @@ class _GeminiClient:
 
     async def aclose(self) -> None:
         """Release connections."""
-        self._closed = True
-        if self._sdk is not None:
-            sdk, self._sdk = self._sdk, None
-            await sdk.aio.aclose()
-            await asyncio.to_thread(sdk.close)
+        await self._sdk.aclose()
         if self._http is not None:
             http, self._http = self._http, None
             await http.aclose()
@@ -289,6 +278,11 @@ class _GeminiClient:
         if response.status_code >= 400:
             await response.aread()
             raise self._endpoint.from_status(response.status_code, response.text, _headers(response))
+
+
+async def _close(sdk: Client) -> None:
+    await sdk.aio.aclose()
+    await asyncio.to_thread(sdk.close)
 
 
 def _embedded_tokens(response: EmbedContentResponse) -> int | None:

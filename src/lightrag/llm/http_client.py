@@ -11,6 +11,7 @@ import orjson
 
 from lightrag.errors import ModelError
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ class HttpClient:
         self._headers = {"content-type": "application/json"} | dict(headers or {})
         self._authorise = authorise
         self._gatekeeper = current_gatekeeper()
-        self._http: httpx2.AsyncClient | None = None
-        self._making = asyncio.Lock()
-        self._closed = False
+        self._http = LateClient(self._make, lambda http: http.aclose())
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send a request and return the body of the response; `path` may be a whole address."""
@@ -70,7 +69,7 @@ class HttpClient:
         """Send a request; the block gets the response's body piece by piece, and its end closes the response."""
         async with contextlib.AsyncExitStack() as stack:
             with self.translated():
-                http = await self._client()
+                http = await self._http.get()
                 request = await self._request(http, "POST", path, orjson.dumps(dict(body)))
                 response = await http.send(request, stream=True)
             stack.push_async_callback(response.aclose)
@@ -100,16 +99,13 @@ class HttpClient:
 
     async def aclose(self) -> None:
         """Release connections."""
-        self._closed = True
-        if self._http is not None:
-            http, self._http = self._http, None
-            await http.aclose()
+        await self._http.aclose()
 
     async def _whole(self, method: str, path: str, content: bytes, headers: Headers | None = None) -> httpx2.Response:
         try:
             async with asyncio.timeout(self._timeout):
                 with self.translated():
-                    http = await self._client()
+                    http = await self._http.get()
                     response = await http.send(await self._request(http, method, path, content, headers))
         except TimeoutError:
             raise self._endpoint.late(self._timeout) from None
@@ -135,15 +131,6 @@ class HttpClient:
             | (dict(await self._authorise(method, url, content)) if self._authorise else {})
         )
         return http.build_request(method, url, content=content or None, headers=headers)
-
-    async def _client(self) -> httpx2.AsyncClient:
-        if self._http is None:
-            async with self._making:
-                if self._http is None:
-                    if self._closed:
-                        raise RuntimeError("the model was closed")
-                    self._http = await asyncio.to_thread(self._make)
-        return self._http
 
     def _make(self) -> httpx2.AsyncClient:
         import httpx2

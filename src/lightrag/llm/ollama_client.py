@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lightrag.errors import ModelError
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _REFUSE_TRUNCATION = b'{"truncate":false,"shift":false,'
 
 
 class OllamaClient:
-    """The SDK's client, made at first use in a thread: importing it takes longer than a server should for its start."""
+    """The SDK's client, made at first use."""
 
     def __init__(self, host: str, api_key: str | None, timeout: float | None, endpoint: Endpoint) -> None:
         self._host = host
@@ -29,19 +29,11 @@ class OllamaClient:
         self._timeout = timeout
         self._endpoint = endpoint
         self._gatekeeper = current_gatekeeper()
-        self._sdk: AsyncClient | None = None
-        self._making = asyncio.Lock()
-        self._closed = False
+        self._sdk = LateClient(self._make, _close)
 
     async def sdk(self) -> AsyncClient:
         """Return the SDK's client."""
-        if self._sdk is None:
-            async with self._making:
-                if self._sdk is None:
-                    if self._closed:
-                        raise RuntimeError("the model was closed")
-                    self._sdk = await asyncio.to_thread(self._make)
-        return self._sdk
+        return await self._sdk.get()
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:
@@ -66,10 +58,7 @@ class OllamaClient:
 
     async def aclose(self) -> None:
         """Release connections."""
-        self._closed = True
-        if self._sdk is not None:
-            sdk, self._sdk = self._sdk, None
-            await sdk.close()  # type: ignore[no-untyped-call]
+        await self._sdk.aclose()
 
     def _make(self) -> AsyncClient:
         import httpx
@@ -101,3 +90,7 @@ class OllamaClient:
         if response.status_code >= 400:
             await response.aread()
             raise self._endpoint.from_status(response.status_code, response.text, response.headers)
+
+
+async def _close(sdk: AsyncClient) -> None:
+    await sdk.close()  # type: ignore[no-untyped-call]

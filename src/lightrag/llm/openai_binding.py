@@ -17,6 +17,7 @@ from typing import Any, Literal
 import orjson
 
 from lightrag.llm.answer import finish_reason
+from lightrag.llm.chat_body import chat_body
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
@@ -113,18 +114,7 @@ class OpenAIChat:
         await self._client.aclose()
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self._facts.name,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            **self._extra,
-        }
-        if request.max_tokens is not None:
-            body["max_tokens"] = request.max_tokens
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if request.json_object:
-            body["response_format"] = {"type": "json_object"}
-        return body | dict(request.extra)
+        return chat_body(self._facts.name, request, self._extra)
 
     def _reply(self, request: ChatRequest, raw: bytes) -> ChatReply:
         try:

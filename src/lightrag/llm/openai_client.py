@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import json
@@ -14,6 +13,7 @@ import orjson
 
 from lightrag.errors import ContextTooLong, ModelError, ModelRefused
 from lightrag.llm.endpoint import Endpoint
+from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 
 if TYPE_CHECKING:
@@ -59,22 +59,20 @@ class OpenAIClient:
             self._headers[gateway.key_header] = api_key
         self._endpoint = endpoint
         self._gatekeeper = current_gatekeeper()
-        self._sdk: AsyncOpenAI | None = None
-        self._making = asyncio.Lock()
-        self._closed = False
+        self._sdk = LateClient(self._make, lambda sdk: sdk.close())
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send a request and return the body of the response."""
         import httpx2
 
-        sdk = await self._client()
+        sdk = await self._sdk.get()
         with self.translated():
             response = await sdk.post(path, body=body, cast_to=httpx2.Response, options=self._options())
         return response.content
 
     async def open(self, path: str, body: Mapping[str, Any]) -> Events:
         """Send a request and return the events of the response, decoded from JSON; the caller closes them."""
-        sdk = await self._client()
+        sdk = await self._sdk.get()
         from lightrag.llm.openai_events import Events
 
         with self.translated():
@@ -118,19 +116,7 @@ class OpenAIClient:
 
     async def aclose(self) -> None:
         """Release connections."""
-        self._closed = True
-        if self._sdk is not None:
-            sdk, self._sdk = self._sdk, None
-            await sdk.close()
-
-    async def _client(self) -> AsyncOpenAI:
-        if self._sdk is None:
-            async with self._making:
-                if self._sdk is None:
-                    if self._closed:
-                        raise RuntimeError("the model was closed")
-                    self._sdk = await asyncio.to_thread(self._make)
-        return self._sdk
+        await self._sdk.aclose()
 
     def _options(self) -> RequestOptions:
         import openai
