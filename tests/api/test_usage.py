@@ -331,6 +331,25 @@ async def test_the_model_that_the_documents_are_embedded_with_is_in_use(real: Re
         assert (await ada.send("/llm/delete_llm", gone | {"force": True})).json()["retcode"] == 0
 
 
+async def test_a_workspace_is_described_with_its_models_and_what_it_has_used(real: Real, upstream: ModelServer) -> None:
+    async with real() as server:
+        ada, bob = Tenant(server, "tenant-a"), Tenant(server, "tenant-b")
+        await _openai(ada, upstream)
+        await ada.add("OpenAI-API-Compatible", "spare", "chat", upstream.openai_url)
+        off = {"llm_factory": "OpenAI-API-Compatible", "llm_name": "spare", "status": "0"}
+        assert (await ada.send("/llm/enable_llm", off)).json()["retcode"] == 0
+        await ada.index(ADA, "ada.txt")
+        await ada.idle()
+        await bob.index(BOB, "bob.txt")
+        await bob.idle()
+        assert await ada.usage()
+        report = (await server.client.get("/workspaces/tenant-a")).json()
+        assert report["models"] == {"chat": ["chatty___OpenAI-API@OpenAI-API-Compatible"]}
+        assert report["usage"] == (await ada.get("/llm/usage"))["total"]
+        assert report["usage"]["cost_usd"] > 0
+        assert (await server.client.get("/workspaces/tenant-b")).json()["models"] == {}
+
+
 async def test_an_estimate_calls_nothing_where_texts_are_cut_by_their_meaning(
     real: Real, upstream: ModelServer
 ) -> None:

@@ -48,7 +48,7 @@ def workspace_list(as_json: AsJson = False, working_dir: WorkingDir = None, inpu
 def workspace_describe(
     name: Name, as_json: AsJson = False, working_dir: WorkingDir = None, input_dir: InputDir = None
 ) -> None:
-    """Print the sizes of a workspace."""
+    """Print the sizes of a workspace, its models and what it has used."""
     from lightrag.cli.workspaces import describe as work
 
     raise typer.Exit(run(work(Where(working_dir=working_dir, input_dir=input_dir), name, as_json=as_json)))

@@ -68,7 +68,7 @@ async def list_all(where: Where, *, as_json: bool) -> int:
 
 
 async def describe(where: Where, name: str, *, as_json: bool) -> int:
-    """Print the sizes of a workspace."""
+    """Print the sizes of a workspace, its models and what it has used."""
     async with opened(where) as tenants:
         report = await tenants.describe(name)
     if as_json:
@@ -81,6 +81,10 @@ async def describe(where: Where, name: str, *, as_json: bool) -> int:
         ("relations", str(report.relations)),
         ("databases", f"{report.database_bytes / _MIB:.1f} MB"),
         ("input files", f"{report.input_bytes / _MIB:.1f} MB"),
+        *((f"{type} models", ", ".join(names)) for type, names in report.models.items()),
+        ("model calls", f"{report.usage.get('calls', 0):,}"),
+        ("tokens", f"{report.usage.get('total_tokens', 0):,}"),
+        ("cost", f"{report.usage.get('cost_usd', 0):.4f} US dollars"),
         ("description", report.description or "-"),
     ]
     print_table((report.name or "(root)", ""), rows, "")

@@ -395,7 +395,7 @@ class WorkspaceEntry(Record):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workspace(Record):
-    """A workspace with its sizes."""
+    """A workspace with its sizes, models and usage."""
 
     name: str
     is_default: bool = False
@@ -409,6 +409,10 @@ class Workspace(Record):
     database_bytes: int = 0
     input_bytes: int = 0
     is_open: bool = False
+    models: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    """Its own models that are switched on, as `name@provider`, by type."""
+    usage: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Sums over all calls of models: calls, tokens, cost in US dollars."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -17,6 +16,7 @@ from lightrag.settings import Settings
 from lightrag.storage.contracts import Namespace
 from lightrag.storage.registry import StorageNames, open_storage
 from lightrag.tenancy.names import check_name
+from lightrag.workspaces.description import Description, dealings_of
 from lightrag.workspaces.engine_source import EngineSource, OpenEngine
 from lightrag.workspaces.folder_lock import FolderLock
 from lightrag.workspaces.folders import WorkspaceFolders, names_on_disk, remove_remains
@@ -53,24 +53,6 @@ _LOOK_SECONDS = 5.0
 _RESUMED_AT_ONCE = 2
 _RESUME_SECONDS = 60.0
 """After which the next workspace is gone on with, though documents of one before are still worked on."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Description:
-    """A workspace as a whole."""
-
-    name: str
-    is_default: bool
-    description: str
-    labels: Mapping[str, Any]
-    state: str
-    created_at: int | None
-    documents: Mapping[str, int]
-    entities: int
-    relations: int
-    database_bytes: int
-    input_bytes: int
-    is_open: bool
 
 
 class Tenants:
@@ -219,6 +201,7 @@ class Tenants:
         async with self.pool.lease(name) as engine:
             counts = await engine.status_counts()
             entities, relations = await engine.graph_size()
+        dealings = await dealings_of(self._settings, plane, entry.id if entry else None)
         return Description(
             name=name,
             is_default=name == self.default,
@@ -232,6 +215,8 @@ class Tenants:
             database_bytes=database,
             input_bytes=inputs,
             is_open=was_open,
+            models=dealings.models,
+            usage=dealings.usage,
         )
 
     async def rename(self, name: str, new_name: str, actor: Actor) -> None:

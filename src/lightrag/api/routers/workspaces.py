@@ -76,7 +76,7 @@ async def create_workspace(
 
 @router.get("/workspaces/{name}", operation_id="describe_workspace")
 async def describe_workspace(name: Name, tenants: TenantsDep, principal: PrincipalDep) -> WorkspaceReport:
-    """Return the sizes of a workspace; `-` stands for the root one."""
+    """Return the sizes of a workspace, its models and what it has used; `-` stands for the root one."""
     name = "" if name == ROOT else name
     if principal.role_in(name) is None:
         raise Forbidden(NO_ACCESS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -55,7 +55,7 @@ class WorkspaceEntry(Body):
 
 
 class WorkspaceReport(Body):
-    """A workspace with its sizes."""
+    """A workspace with its sizes, models and usage."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -74,6 +74,8 @@ class WorkspaceReport(Body):
                     "database_bytes": 1048576,
                     "input_bytes": 52000,
                     "is_open": True,
+                    "models": {"chat": ["gpt-4@OpenAI"]},
+                    "usage": {"calls": 12, "total_tokens": 5210, "cost_usd": 0.031},
                 }
             ]
         },
@@ -91,6 +93,10 @@ class WorkspaceReport(Body):
     database_bytes: int
     input_bytes: int
     is_open: bool
+    models: Mapping[str, Sequence[str]] = Field(
+        description="Its own models that are switched on, as name@provider, by type."
+    )
+    usage: Mapping[str, Any] = Field(description="Sums over all calls of models that were made for it.")
 
 
 class WorkspaceAnswer(Body):
