@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from lightrag.documents.limits import ParseLimits
 from lightrag.documents.pictures import PictureDesk
@@ -133,6 +133,19 @@ class TextBuilder:
     def line(self, text: str) -> None:
         """Append a list item or row that follows another."""
         self._separated(text, "\n")
+
+    def table(self, rows: Iterable[Sequence[str]]) -> None:
+        """Append a table: a line for each row that says anything, with tabs between its cells."""
+        is_first = True
+        for cells in rows:
+            text = "\t".join(" ".join(cell.split()) for cell in cells).rstrip("\t")
+            if not text.strip():
+                continue
+            if is_first:
+                self.block(text)
+            else:
+                self.line(text)
+            is_first = False
 
     def start_page(self, number: int) -> None:
         """Begin page `number` (1-based). A page that stays without text gets no span."""

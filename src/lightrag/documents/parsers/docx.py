@@ -148,17 +148,7 @@ class _Body:
 
     def _table(self, table: Element) -> None:
         self._in_list = False
-        is_first = True
-        for row in _rows(table):
-            cells = [" ".join(self._text(cell).split()) for cell in _cells(row)]
-            line = "\t".join(cells).rstrip("\t")
-            if not line.strip():
-                continue
-            if is_first:
-                self._out.block(line)
-            else:
-                self._out.line(line)
-            is_first = False
+        self._out.table([self._text(cell) for cell in _cells(row)] for row in _rows(table))
 
     def _text(self, element: Element) -> str:
         parts: list[str] = []

@@ -95,21 +95,11 @@ class _Writer:
 
     def _table(self, table: Element) -> None:
         self._was_item = False
-        is_first = True
-        for row in (element for element in table.iter() if local(element) == "table-row"):
-            cells = [
-                " ".join(self._text(cell).split())
-                for cell in row
-                if local(cell) in ("table-cell", "covered-table-cell")
-            ]
-            line = "\t".join(cells).rstrip("\t")
-            if not line.strip():
-                continue
-            if is_first:
-                self._out.block(line)
-            else:
-                self._out.line(line)
-            is_first = False
+        self._out.table(
+            [self._text(cell) for cell in row if local(cell) in ("table-cell", "covered-table-cell")]
+            for row in table.iter()
+            if local(row) == "table-row"
+        )
 
     def _text(self, element: Element) -> str:
         parts: list[str] = []
