@@ -338,6 +338,9 @@ class Outcome:
     completion_tokens: int | None = None
     thinking: str = ""
     """What the model thought, where an answer that is not streamed has it."""
+    model: str | None = None
+    """The model that wrote the answer, as questions name it (`name@provider`), also where it stood in for another one
+    or its answer was kept; None where no model was asked."""
 
     @property
     def is_cut(self) -> bool:
@@ -423,6 +426,8 @@ class Retrieved:
     keywords: Keywords = Keywords()
     counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """LightRAG's processing_info: total_entities_found, entities_after_truncation, merged_chunks_count, …"""
+    keywords_model: str | None = None
+    """The model that named the keywords, as questions name it; None where none did."""
 
     @property
     def is_empty(self) -> bool:

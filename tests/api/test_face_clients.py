@@ -116,7 +116,8 @@ async def test_ollamas_client_is_told_what_went_wrong(stage: Stage) -> None:
 async def test_ollamas_client_is_told_that_an_answer_was_cut_off(stage: Stage) -> None:
     asked = [{"role": "user", "content": "/bypass hello"}]
     stage.models.script(*[CUT] * 4)
-    assert (await stage.ollama.chat("lightrag", asked)).done_reason == "length"
+    whole = await stage.ollama.chat("lightrag", asked)
+    assert (whole.done_reason, whole.model) == ("length", "lightrag:latest")
     *_, last = [part async for part in await stage.ollama.chat("lightrag", asked, stream=True)]
     assert (last.done, last.done_reason) == (True, "length")
     assert (await stage.ollama.generate("lightrag", "hello")).done_reason == "length"
@@ -127,9 +128,12 @@ async def test_ollamas_client_is_told_that_an_answer_was_cut_off(stage: Stage) -
 async def test_openais_client_is_told_that_an_answer_was_cut_off(stage: Stage) -> None:
     asked: Any = {"model": "lightrag:bypass", "messages": [{"role": "user", "content": "hello"}]}
     stage.models.script(*[CUT] * 3)
-    assert (await stage.openai.chat.completions.create(**asked)).choices[0].finish_reason == "length"
+    whole = await stage.openai.chat.completions.create(**asked)
+    assert (whole.choices[0].finish_reason, whole.model) == ("length", "lightrag:bypass")
+    assert (whole.model_extra or {})["answer_model"] == "stand-in@openai"
     chunks = [chunk async for chunk in await stage.openai.chat.completions.create(**asked, stream=True)]
     assert [chunk.choices[0].finish_reason for chunk in chunks][-2:] == [None, "length"]
+    assert (chunks[-1].model_extra or {})["answer_model"] == "stand-in@openai"
     ended = (await stage.openai.chat.completions.create(**asked, stop="an")).choices[0]
     assert (ended.message.content, ended.finish_reason) == ("Half ", "stop")
 

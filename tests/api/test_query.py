@@ -26,7 +26,7 @@ from .scripted_engine import Script
 CHUNK = {"chunk_id": "chunk-1", "start": 0, "end": 28, "page_start": 2, "page_end": 2}
 REFERENCE = {"reference_id": "1", "file_path": "ada.txt", "doc_id": "doc-1", "chunks": [CHUNK]}
 QUESTION = {"query": "Who wrote it?"}
-GENERATED = {"llm_generated": True, "finish_reason": "stop"}
+GENERATED = {"llm_generated": True, "finish_reason": "stop", "model": None}
 
 
 def lines(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -260,9 +260,17 @@ async def test_an_answer_that_was_cut_off_says_so(scripted: Served) -> None:
     assert [answer["finish_reason"] for answer in told] == ["length"] * 4
 
 
-async def test_an_answer_that_no_model_wrote_has_no_reason_to_end(scripted: Served) -> None:
+async def test_an_answer_says_which_model_wrote_it(scripted: Served) -> None:
+    async with scripted(Script(outcome=Outcome(model="m@p"))) as (client, _):
+        whole = (await client.post("/query", json=QUESTION)).json()
+        streamed = await client.post("/query/stream", json=QUESTION)
+    assert [whole["model"], lines(streamed)[-1]["model"]] == ["m@p", "m@p"]
+
+
+async def test_an_answer_that_no_model_wrote_has_neither_model_nor_reason_to_end(scripted: Served) -> None:
     async with scripted(Script(text="Sorry.")) as (client, _):
-        assert (await client.post("/query", json=QUESTION)).json()["finish_reason"] is None
+        told = (await client.post("/query", json=QUESTION)).json()
+    assert (told["model"], told["finish_reason"]) == (None, None)
 
 
 async def test_a_canned_answer_is_one_line_too(scripted: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -118,6 +119,37 @@ async def test_an_answer_is_kept_for_the_model_that_gave_it(tenant: Tenant, upst
     removed = await tenant.send("/llm/delete_llm", {"llm_factory": "OpenAI", "llm_name": "two"})
     assert removed.json()["retcode"] == 0
     assert (await tenant.ask(model="two")).status_code == 404
+
+
+async def test_an_answer_names_the_model_that_gave_it(tenant: Tenant, upstream: ModelServer) -> None:
+    async def named(**more: Any) -> set[str]:
+        """Return what whole, streamed and kept answers say, and those of the chat clients' routes."""
+        streamed = await tenant.send("/query/stream", {"query": QUESTION, "mode": "naive", **more})
+        told = [(await tenant.ask(**more)).json()["model"], json.loads(streamed.text.splitlines()[-1])["model"]]
+        asked = {"model": "lightrag:naive", "messages": [{"role": "user", "content": QUESTION}], "stream": False}
+        asked |= {"answer_model": name for name in more.values()}
+        for path in ("/v1/chat/completions", "/api/chat"):
+            told.append((await tenant.send(path, asked)).json()["answer_model"])
+        return set(told)
+
+    assert await named() == {"one@OpenAI"}
+    assert await named(model="two") == {"two@OpenAI"}
+    assert len(upstream.bodies("/chat/completions")) == 2  # all but the first of each were kept answers
+
+
+async def test_the_model_that_stood_in_for_another_one_is_named(tenant: Tenant, upstream: ModelServer) -> None:
+    chain = {"chat": ["one@OpenAI", "two@OpenAI"]}
+    assert (await tenant.send("/llm/defaults", chain, "PUT")).json()["retcode"] == 0
+    upstream.script(Reaction.status_code(401))
+    answer = await tenant.ask()
+    assert (answer.json()["response"], answer.json()["model"]) == ("from two", "two@OpenAI")
+    streamed = await tenant.send("/query/stream", {"query": "Who streamed?", "mode": "naive"})
+    assert json.loads(streamed.text.splitlines()[-1])["model"] == "two@OpenAI"
+    assert upstream.url not in answer.text + streamed.text
+    found = await tenant.send("/query/data", {"query": "Who was the first of all?", "mode": "mix"})
+    assert found.json()["metadata"]["keywords_model"] == "two@OpenAI"
+    named = {"query": "Who was the first of all?", "mode": "mix", "ll_keywords": ["Ada"]}
+    assert "keywords_model" not in (await tenant.send("/query/data", named)).json()["metadata"]
 
 
 async def test_questions_at_the_same_time_do_not_mix_their_models(tenant: Tenant) -> None:

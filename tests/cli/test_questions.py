@@ -40,7 +40,16 @@ def test_an_answer_that_was_cut_off_is_told_beside_it(run: Run, model_server: Mo
     assert cut.stdout == "Half an ans\n\n"
     assert "cut off at the model's length limit" in cut.stderr
     told = json.loads(run("ask", "Hello?", "--mode", "bypass", "--json").stdout)
-    assert (told["answer"], told["finish_reason"]) == ("Half an ans", "length")
+    assert (told["answer"], told["finish_reason"], told["model"]) == ("Half an ans", "length", "stand-in@openai")
+
+
+@pytest.mark.usefixtures("model_server")
+def test_explaining_an_answer_tells_which_model_wrote_it(run: Run) -> None:
+    plain, explained = (run("ask", "Hello?", "--mode", "bypass", *more) for more in ((), ("--explain",)))
+    assert plain.stderr == ""
+    assert explained.stdout == plain.stdout
+    assert explained.stderr == "Written by stand-in@openai.\n"
+    assert "No language model" in run("ask", "Hello?", "--explain").stderr
 
 
 @pytest.mark.usefixtures("indexed")

@@ -26,6 +26,9 @@ async def test_a_question_names_its_model(client: Client, kind: str) -> None:
         assert await said(model="two@OpenAI") == "from two"
         stream = tenant.real.query.stream("Say who you are.", "bypass", model="two")
         assert await tenant.text_of(stream) == "from two"
+        assert (stream.model, stream.finish_reason) == ("two@OpenAI", "stop")
+        answer = await tenant(lambda c: c.query("Say who you are.", "bypass"))
+        assert (answer.model, answer.finish_reason) == ("one@OpenAI", "stop")
         provider.reset()
         with pytest.raises(NotFound, match="there is one@OpenAI, two@OpenAI"):
             await said(model="three")

@@ -49,7 +49,7 @@ def event(name: str, **data: Any) -> bytes:
 
 
 REFERENCES = event("references", references=[{"reference_id": "1", "file_path": "ada.txt"}])
-DONE = event("done", response_time=0.4, llm_generated=True, finish_reason="length")
+DONE = event("done", response_time=0.4, llm_generated=True, finish_reason="length", model="m@p")
 
 
 # Repeating.
@@ -362,7 +362,7 @@ async def test_a_stream_gives_references_then_text(connect: Connect, scripted: S
         assert await client.text_of(stream) == "Ada ♥ wrote it."
         assert [item.file_path for item in stream.references] == ["ada.txt"]
         assert (stream.text, stream.llm_generated, stream.response_time) == ("Ada ♥ wrote it.", True, 0.4)
-        assert (stream.finish_reason, stream.is_cut) == ("length", True)
+        assert (stream.finish_reason, stream.is_cut, stream.model) == ("length", True, "m@p")
         with pytest.raises(ClientError, match="once"):
             await client.text_of(stream)
     assert scripted.asked[0].json == {"query": "Who wrote it?", "mode": "mix", "top_k": 3}

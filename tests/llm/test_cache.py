@@ -178,6 +178,18 @@ async def test_streams_are_kept_and_repeated_in_one_piece() -> None:
     assert len(model.requests) == 1
 
 
+async def test_a_kept_answer_to_a_question_names_the_model_that_gave_it() -> None:
+    store = Store()
+    model = FakeChat([ChatReply("yes", given_by="m@p"), ChatReply("no", given_by="m@p")])
+    cached = CachedChat(model, store, roles=frozenset(Role))
+    for _ in range(2):
+        assert (await cached.complete(ask("one"))).given_by == "m@p"
+        assert (await collect(cached, ask("two")))[-1].given_by == "m@p"
+    assert len(model.requests) == 2
+    await cached.complete(ask(role=Role.EXTRACT))
+    assert sum("model" in row for row in store.rows.values()) == 2
+
+
 async def test_a_stream_that_was_closed_early_is_not_kept() -> None:
     store = Store()
     stream = CachedChat(FakeChat(["one two"]), store, roles={Role.ANSWER}).stream(ask())

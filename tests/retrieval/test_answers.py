@@ -70,8 +70,8 @@ async def test_how_an_answer_ended_is_told_at_its_end(films: Storage) -> None:
     streamed = await asker.answer(QUESTION, QueryParam(stream=True))
     assert streamed.stream is not None
     assert [piece async for piece in streamed.stream] == ["one", " two"]
-    assert whole.outcome == Outcome("length", 42, 2, "Hmm.")
-    assert streamed.outcome == Outcome("length", 42, 2)
+    assert whole.outcome == Outcome("length", 42, 2, "Hmm.", model="fake-chat@fake")
+    assert streamed.outcome == Outcome("length", 42, 2, model="fake-chat@fake")
 
 
 async def test_a_stream_carries_what_the_model_thinks_where_that_is_wanted(films: Storage) -> None:

@@ -218,7 +218,7 @@ def ending(result: QueryResult) -> dict[str, Any]:
     """Return how an answer came and ended; of one that no model wrote only that."""
     if not result.llm_generated:
         return {"llm_generated": False}
-    return {"llm_generated": True, "finish_reason": result.outcome.finish_reason}
+    return {"llm_generated": True, "finish_reason": result.outcome.finish_reason, "model": result.outcome.model}
 
 
 async def close_stream(stream: AsyncIterator[Any]) -> None:

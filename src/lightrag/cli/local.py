@@ -89,6 +89,7 @@ class LocalTarget:
             "metadata": {
                 "query_mode": question.mode,
                 "keywords": {"high_level": list(keywords.high_level), "low_level": list(keywords.low_level)},
+                "keywords_model": found.keywords_model,
                 "processing_info": dict(found.counts),
             },
         }
@@ -134,7 +135,7 @@ async def _pieces(result: QueryResult, ending: Ending) -> AsyncIterator[str]:
         async for piece in result.stream:
             yield piece
     if result.llm_generated:
-        ending.finish_reason = result.outcome.finish_reason
+        ending.finish_reason, ending.model = result.outcome.finish_reason, result.outcome.model
 
 
 def _cited(reference: Reference) -> Cited:

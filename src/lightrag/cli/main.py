@@ -124,6 +124,7 @@ def ask(
     chunk_top_k: ChunkTopK = None,
     model: Model = None,
     rerank_model: RerankModel = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Tell which model wrote the answer.")] = False,
     as_json: AsJson = False,
     url: Url = None,
     api_key: ApiKey = None,
@@ -141,7 +142,7 @@ def ask(
         question, _mode(mode), _filter(doc, path, filter_tag), top_k, chunk_top_k, prompt, model, rerank_model
     )
     where = Where(url, api_key, working_dir, workspace=workspace)
-    raise typer.Exit(run(work(where, asked, streams=stream, as_json=as_json)))
+    raise typer.Exit(run(work(where, asked, streams=stream, explains=explain, as_json=as_json)))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightrag.cli.running import FAILED, OK, Where, console
-from lightrag.cli.targets import Cited, Question
+from lightrag.cli.targets import Cited, Ending, Question
 
 CUT_NOTE = "The answer was cut off at the model's length limit."
 SNIPPET_CHARS = 160
@@ -17,7 +17,7 @@ SHOWN_PLACES = 6
 SHOWN_GRAPH_ITEMS = 10
 
 
-async def ask(where: Where, question: Question, *, streams: bool, as_json: bool) -> int:
+async def ask(where: Where, question: Question, *, streams: bool, explains: bool, as_json: bool) -> int:
     """Print the answer, as it is written or when it is complete, then where it stands."""
     async with where.target(indexes=False) as target:
         answer = await target.ask(question)
@@ -41,10 +41,17 @@ async def ask(where: Where, question: Question, *, streams: bool, as_json: bool)
     sys.stdout.write("\n" if whole.endswith("\n") else "\n\n")
     for line in reference_lines(answer.references):
         sys.stdout.write(line + "\n")
-    if answer.ending.is_cut:
-        # Beside the answer, not in it: what is piped on stays the answer.
-        console(on_stderr=True).print(CUT_NOTE, style="dim", markup=False)
+    # Beside the answer, not in it: what is piped on stays the answer.
+    for note in _notes(answer.ending, explains=explains):
+        console(on_stderr=True).print(note, style="dim", markup=False)
     return OK
+
+
+def _notes(ending: Ending, *, explains: bool) -> list[str]:
+    notes = [CUT_NOTE] if ending.is_cut else []
+    if explains:
+        notes.append(f"Written by {ending.model}." if ending.model else "No language model wrote the answer.")
+    return notes
 
 
 def reference_lines(references: Sequence[Cited]) -> list[str]:
@@ -118,6 +125,8 @@ def _print_graph(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
     keywords = metadata.get("keywords", {})
     out.print(f"names and terms: {', '.join(keywords.get('low_level', [])) or '-'}", markup=False)
     out.print(f"themes: {', '.join(keywords.get('high_level', [])) or '-'}", markup=False)
+    if metadata.get("keywords_model"):
+        out.print(f"named by: {metadata['keywords_model']}", markup=False)
     entities = [item["entity_name"] for item in data.get("entities", [])]
     relations = [f"{item['src_id']} - {item['tgt_id']}" for item in data.get("relationships", [])]
     for title, names in (("entities", entities), ("relations", relations)):

@@ -163,6 +163,7 @@ async def _texts(first: dict[str, Any], lines: AsyncIterator[dict[str, Any]], en
 
 def _note(line: dict[str, Any], ending: Ending) -> None:
     ending.finish_reason = line.get("finish_reason", ending.finish_reason)
+    ending.model = line.get("model", ending.model)
 
 
 @contextlib.contextmanager

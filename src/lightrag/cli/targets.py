@@ -90,6 +90,8 @@ class Ending:
 
     finish_reason: str | None = None
     """`stop`, `length` or the model server's own word; None where no model wrote it."""
+    model: str | None = None
+    """The model that wrote the answer, as `name@provider`."""
 
     @property
     def is_cut(self) -> bool:

@@ -260,6 +260,8 @@ class Answer(Record):
     """False where the answer was quoted or canned."""
     finish_reason: str | None = None
     """`stop`, `length` where the answer was cut off, or the model server's own word; None where no model wrote it."""
+    model: str | None = None
+    """The model that wrote the answer, as `name@provider`; it may have stood in for another one."""
 
     @property
     def is_cut(self) -> bool:

@@ -37,6 +37,7 @@ class AnswerParts:
         self.llm_generated: bool | None = None
         self.response_time: float | None = None
         self.finish_reason: str | None = None
+        self.model: str | None = None
 
     @property
     def text(self) -> str:
@@ -87,6 +88,7 @@ class AnswerParts:
         self.llm_generated = part.get("llm_generated", self.llm_generated)
         self.response_time = part.get("response_time", self.response_time)
         self.finish_reason = part.get("finish_reason", self.finish_reason)
+        self.model = part.get("model", self.model)
         if part.get("references"):
             self.references = tuple(Reference.read(item) for item in part["references"])
         if "error" in part:
@@ -132,6 +134,14 @@ class _Stream:
         Known at its end; None where no model wrote it.
         """
         return self._read.finish_reason
+
+    @property
+    def model(self) -> str | None:
+        """The model that wrote the answer, as `name@provider`.
+
+        Known at its end; None where no model wrote it.
+        """
+        return self._read.model
 
     @property
     def is_cut(self) -> bool:

@@ -6,7 +6,8 @@ documents is kept under the first model of its chain: it is found again, and for
 An answer that was cut off at a length limit or by a filter is kept, with that mark, of work on documents, which uses
 what is whole of it; to a question it would come back, cut, each time that somebody tries again for the whole one.
 Rows are those of LightRAG's response cache:
-`{mode}:{cache_type}:{md5}` → {"return", "cache_type", "chunk_id", "create_time"}.
+`{mode}:{cache_type}:{md5}` → {"return", "cache_type", "chunk_id", "create_time"}, and of our own "model" and
+"finish_reason", where there is something to say.
 """
 
 from __future__ import annotations
@@ -172,14 +173,15 @@ class CachedChat:
         if kept is not None:
             self._hit(request, kept)
             yield ChatDelta(text=kept.text)
-            yield ChatDelta(finish_reason=kept.finish_reason, usage=kept.usage)
+            yield ChatDelta(finish_reason=kept.finish_reason, usage=kept.usage, given_by=kept.given_by)
             return
         text = ""
         async with closing(self._model.stream(request)) as deltas:
             async for delta in deltas:
                 text += delta.text
                 if delta.finish_reason is not None:
-                    await self._keep(request, ChatReply(text, delta.finish_reason, model=delta.model))
+                    reply = ChatReply(text, delta.finish_reason, model=delta.model, given_by=delta.given_by)
+                    await self._keep(request, reply)
                 yield delta
 
     async def aclose(self) -> None:
@@ -214,7 +216,8 @@ class CachedChat:
         row = (await self._store.get([key])).get(key)
         if row is None or not isinstance(row.get("return"), str):
             return None
-        return ChatReply(row["return"], str(row.get("finish_reason", "stop")), from_cache=True)
+        reason, given_by = row.get("finish_reason", "stop"), row.get("model", "")
+        return ChatReply(row["return"], str(reason), from_cache=True, given_by=str(given_by))
 
     async def _keep(self, request: ChatRequest, reply: ChatReply) -> None:
         if reply.finish_reason in _CUT and request.role not in _KEPT_CUT:
@@ -229,6 +232,8 @@ class CachedChat:
         }
         if reply.finish_reason != "stop":
             row["finish_reason"] = reply.finish_reason
+        if reply.given_by and request.role in _OF_THEIR_MODEL:
+            row["model"] = reply.given_by
         if self._store_prompts:
             row["original_prompt"] = "\n\n".join(message.content for message in request.messages)
         await self._store.put({key: row})
@@ -236,4 +241,4 @@ class CachedChat:
     def _hit(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
         if self._on_hit is not None:
             self._on_hit(request.role)
-        return ChatReply(reply.text, reply.finish_reason, from_cache=True)
+        return ChatReply(reply.text, reply.finish_reason, from_cache=True, given_by=reply.given_by)

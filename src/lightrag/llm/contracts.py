@@ -51,6 +51,11 @@ class ModelFacts:
         return f"{self.binding}/{self.name}"
 
     @property
+    def called(self) -> str:
+        """Name and binding: how questions ask for the model where its settings give it no other provider."""
+        return f"{self.name}@{self.binding}"
+
+    @property
     def identity(self) -> str:
         """Names the model in cache keys; equal identities give equal answers."""
         variant = f"#{self.variant}" if self.variant else ""
@@ -119,6 +124,8 @@ class ChatReply:
     from_cache: bool = False
     model: str = ""
     """Identity of the model that answered, where several may have."""
+    given_by: str = ""
+    """How questions ask for that model (`name@provider`); empty where it can be only the one that was asked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -130,6 +137,8 @@ class ChatDelta:
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str = ""
+    """With `finish_reason`: as of `ChatReply`."""
+    given_by: str = ""
     """With `finish_reason`: as of `ChatReply`."""
 
 

@@ -24,7 +24,7 @@ from lightrag.llm.contracts import (
     RerankModel,
 )
 from lightrag.llm.limiter import PRIORITIES, Priority, closing
-from lightrag.llm.routing import Backend, BackendState, Route, Router, RoutingRules
+from lightrag.llm.routing import Attempt, Backend, BackendState, Route, Router, RoutingRules
 
 RERANK_RULES = RoutingRules(interactive_patience=2.0, tries_the_unfit=False)
 """Somebody waits for the answer, which comes without reranking, too: a dead reranker must not hold it up."""
@@ -71,7 +71,7 @@ class RoutedChat:
         while True:
             with await walk.next() as attempt:
                 reply = await attempt.model.complete(request)
-                return dataclasses.replace(reply, model=attempt.model.facts.identity)
+                return dataclasses.replace(reply, model=attempt.model.facts.identity, given_by=_called(attempt))
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written; the last piece names the model that gave it."""
@@ -82,7 +82,8 @@ class RoutedChat:
                     async for delta in deltas:
                         attempt.begun = True
                         if delta.finish_reason is not None:
-                            yield dataclasses.replace(delta, model=attempt.model.facts.identity)
+                            identity = attempt.model.facts.identity
+                            yield dataclasses.replace(delta, model=identity, given_by=_called(attempt))
                         else:
                             yield delta
                 return
@@ -90,6 +91,10 @@ class RoutedChat:
     async def aclose(self) -> None:
         """Release connections."""
         await self._router.aclose()
+
+
+def _called(attempt: Attempt[ChatModel]) -> str:
+    return attempt.backend.route.called or attempt.model.facts.called
 
 
 class _PartOfRoutedChat(RoutedChat):

@@ -50,6 +50,8 @@ class Route(Generic[M]):
     order: int = 0
     weight: float = 1.0
     """Share of the calls within its order; 0 for none."""
+    called: str = ""
+    """How questions ask for the model; empty for what its facts say."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from typing import Literal
 
 from lightrag.errors import ConfigurationError
-from lightrag.llm.contracts import ChatDelta, ChatModel, ChatRequest, Message, Role, Usage
+from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role, Usage
 from lightrag.prompts import fill
 from lightrag.retrieval.context import context_text
 from lightrag.types import Outcome, QueryParam, QueryResult, RankedChunk, Retrieved, Thinking
@@ -85,10 +85,10 @@ class AnswerWriter:
         )
         outcome = Outcome()
         if param.stream:
-            pieces = _pieces(model.stream(request), outcome, with_thinking=wanted.with_thinking)
+            pieces = _pieces(model, request, outcome, with_thinking=wanted.with_thinking)
             return QueryResult(retrieved, stream=pieces, llm_generated=True, outcome=outcome)
         reply = await model.complete(request)
-        _note(outcome, reply.finish_reason, reply.usage)
+        _note(outcome, reply.finish_reason, reply.usage, reply.given_by or model.facts.called)
         outcome.thinking = reply.thinking
         return QueryResult(retrieved, text=reply.text, llm_generated=True, outcome=outcome)
 
@@ -118,8 +118,11 @@ def history(param: QueryParam) -> tuple[Message, ...]:
     return tuple(said[-2 * param.history_turns :] if param.history_turns else said)
 
 
-async def _pieces(deltas: AsyncIterator[ChatDelta], outcome: Outcome, *, with_thinking: bool) -> AsyncIterator[str]:
+async def _pieces(
+    model: ChatModel, request: ChatRequest, outcome: Outcome, *, with_thinking: bool
+) -> AsyncIterator[str]:
     """Yield the texts of an answer that is being written; closing this closes the call."""
+    deltas = model.stream(request)
     try:
         async for delta in deltas:
             if with_thinking and delta.thinking:
@@ -127,14 +130,15 @@ async def _pieces(deltas: AsyncIterator[ChatDelta], outcome: Outcome, *, with_th
             if delta.text:
                 yield delta.text
             if delta.finish_reason is not None:
-                _note(outcome, delta.finish_reason, delta.usage)
+                _note(outcome, delta.finish_reason, delta.usage, delta.given_by or model.facts.called)
     finally:
         if isinstance(deltas, AsyncGenerator):
             await deltas.aclose()
 
 
-def _note(outcome: Outcome, finish_reason: str, usage: Usage | None) -> None:
+def _note(outcome: Outcome, finish_reason: str, usage: Usage | None, model: str) -> None:
     outcome.finish_reason = finish_reason
+    outcome.model = model
     if usage is not None and (usage.prompt_tokens or usage.completion_tokens):
         # An answer from the cache was paid for by another call and has none.
         outcome.prompt_tokens, outcome.completion_tokens = usage.prompt_tokens, usage.completion_tokens

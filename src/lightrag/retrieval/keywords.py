@@ -35,6 +35,8 @@ class FoundKeywords:
 
     keywords: Keywords
     origin: Literal["given", "model", "text"]
+    model: str | None = None
+    """The model that named them."""
 
 
 async def find_keywords(question: str, param: QueryParam, model: ChatModel | None, language: str) -> FoundKeywords:
@@ -46,12 +48,12 @@ async def find_keywords(question: str, param: QueryParam, model: ChatModel | Non
         return FoundKeywords(Keywords(tuple(param.hl_keywords), tuple(param.ll_keywords)), "given")
     if model is not None:
         try:
-            asked = await _ask(question, model, language)
+            asked, given_by = await _ask(question, model, language)
         except ModelError as error:
             _log.warning("keywords are taken from the question's text, since the model gave none: %s", error)
         else:
             if asked.high_level or asked.low_level:
-                return FoundKeywords(asked, "model")
+                return FoundKeywords(asked, "model", given_by)
     return FoundKeywords(keywords_of_text(question), "text")
 
 
@@ -88,7 +90,7 @@ def parse_keywords(answer: str) -> Keywords:
     return Keywords(tuple(_strings(lists["high"])), tuple(_strings(lists["low"])))
 
 
-async def _ask(question: str, model: ChatModel, language: str) -> Keywords:
+async def _ask(question: str, model: ChatModel, language: str) -> tuple[Keywords, str]:
     reply = await model.complete(
         ChatRequest(
             messages=(
@@ -99,7 +101,7 @@ async def _ask(question: str, model: ChatModel, language: str) -> Keywords:
             json_object=True,
         )
     )
-    return parse_keywords(reply.text)
+    return parse_keywords(reply.text), reply.given_by or model.facts.called
 
 
 def _strings(value: Any) -> list[str]:

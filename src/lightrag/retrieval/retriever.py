@@ -219,6 +219,7 @@ class Retriever:
                 "merged_chunks_count": len(ranked),
                 "final_chunks_count": len(chunks),
             },
+            keywords_model=found_keywords.model,
         )
 
     async def _candidates(

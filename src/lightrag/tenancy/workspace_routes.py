@@ -174,7 +174,10 @@ def route_names(candidates: Sequence[Candidate], chain: Sequence[Candidate]) -> 
 
 
 def _routes(candidates: Sequence[Candidate], backend: Callable[[Candidate], R]) -> list[Route[R]]:
-    return [Route(_name(one, candidates), backend(one), _order(one, candidates), one.weight) for one in candidates]
+    return [
+        Route(_name(one, candidates), backend(one), _order(one, candidates), one.weight, one.ref.text)
+        for one in candidates
+    ]
 
 
 def paid_model(candidate: Candidate) -> PaidModel:

@@ -105,7 +105,7 @@ class FakeChat:
             yield ChatDelta(thinking=reply.thinking)
         for word in re.findall(r"\s*\S+|\s+$", reply.text):
             yield ChatDelta(text=word)
-        yield ChatDelta(finish_reason=reply.finish_reason, usage=reply.usage)
+        yield ChatDelta(finish_reason=reply.finish_reason, usage=reply.usage, given_by=reply.given_by)
 
     async def aclose(self) -> None:
         """Mark the model as closed."""

@@ -99,6 +99,7 @@ class OllamaWire:
             "prompt_eval_duration": answering - self._begun,
             "eval_count": -(-self._said // 4),
             "eval_duration": now - answering,
+            **({"answer_model": outcome.model} if outcome.model is not None else {}),
         }
 
 

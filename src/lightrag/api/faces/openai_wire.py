@@ -70,7 +70,7 @@ class CompletionWire:
     def closing(self) -> bytes:
         """Return the last events: the citations, the usage where it was asked for, the end mark."""
         annotations = self._annotations("".join(self._said))
-        last = self._event({"annotations": annotations} if annotations else {}, reason=self._reason())
+        last = self._event({"annotations": annotations} if annotations else {}, reason=self._reason(), **self._by())
         if not self._with_usage:
             return last + DONE
         usage = {"object": "chat.completion.chunk", **self._rest, "choices": [], "usage": self._usage()}
@@ -89,11 +89,15 @@ class CompletionWire:
             message["reasoning_content"] = self._outcome.thinking
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self._reason()}
         body = {"object": "chat.completion", **self._rest, "choices": [choice], "usage": self._usage()}
-        return encode({**self._identity, **body})
+        return encode({**self._identity, **body, **self._by()})
 
-    def _event(self, delta: dict[str, Any], reason: str | None = None) -> bytes:
+    def _by(self) -> dict[str, Any]:
+        """Return which model wrote the answer; `model` is the one that was asked for, which is the simulated one."""
+        return {} if self._outcome.model is None else {"answer_model": self._outcome.model}
+
+    def _event(self, delta: dict[str, Any], reason: str | None = None, **more: str) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        event = {**self._identity, "object": "chat.completion.chunk", **self._rest, "choices": [choice]}
+        event = {**self._identity, "object": "chat.completion.chunk", **self._rest, "choices": [choice], **more}
         return b"data: " + encode(event | ({"usage": None} if self._with_usage else {})) + b"\n\n"
 
     def _reason(self) -> str:

@@ -35,17 +35,18 @@ NAIVE_COUNTS = frozenset({"total_chunks_found", "final_chunks_count"})
 
 _LINES = (
     '{"references":[{"reference_id":"1","file_path":"ada.txt"}]}\n{"response":"Ada "}\n{"response":"Lovelace."}\n'
-    '{"response":"","llm_generated":true,"finish_reason":"stop","response_time":0.42}\n'
+    '{"response":"","llm_generated":true,"finish_reason":"stop","model":"gpt-4o-mini@OpenAI","response_time":0.42}\n'
 )
 _EVENTS = (
     'event: references\ndata: {"references":[{"reference_id":"1","file_path":"ada.txt"}]}\n\n'
     'event: token\ndata: {"response":"Ada "}\n\n'
-    'event: done\ndata: {"llm_generated":true,"finish_reason":"stop","response_time":0.42}\n\n'
+    'event: done\ndata: {"llm_generated":true,"finish_reason":"stop","model":"gpt-4o-mini@OpenAI",'
+    '"response_time":0.42}\n\n'
 )
 _STREAM_DOCS: Responses = {
     200: {
-        "description": "The answer, piece by piece, the last one without text but with how the answer ended; failures "
-        "on the way are sent as `error`",
+        "description": "The answer, piece by piece, the last one without text but with how the answer came and ended; "
+        "failures on the way are sent as `error`",
         "content": {
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _LINES},
             "text/event-stream": {"example": _EVENTS},
@@ -70,6 +71,7 @@ async def query(request: Request, body: QueryRequest, engine: EngineDep, setting
         response_time=round(time.perf_counter() - begun, 3),
         llm_generated=result.llm_generated,
         finish_reason=result.outcome.finish_reason if result.llm_generated else None,
+        model=result.outcome.model,
     )
 
 
@@ -169,6 +171,8 @@ def _metadata(retrieved: Retrieved, mode: str) -> dict[str, Any]:
         "query_mode": mode,
         "keywords": {"high_level": list(keywords.high_level), "low_level": list(keywords.low_level)},
     }
+    if retrieved.keywords_model is not None:
+        metadata["keywords_model"] = retrieved.keywords_model
     if mode == "naive":
         metadata["processing_info"] = {name: n for name, n in retrieved.counts.items() if name in NAIVE_COUNTS}
     elif mode != "bypass":

@@ -199,6 +199,7 @@ class QueryResponse(Body):
                     "response_time": 0.42,
                     "llm_generated": True,
                     "finish_reason": "stop",
+                    "model": "gpt-4o-mini@OpenAI",
                 }
             ]
         }
@@ -213,6 +214,12 @@ class QueryResponse(Body):
         description="How the answer ended: `stop`; `length` where it was cut off at the model's length limit; else the "
         "model server's own word. Null where no model wrote it.",
         examples=["stop", "length"],
+    )
+    model: str | None = Field(
+        None,
+        description="The model that wrote the answer, as questions name it; it may have stood in for another one. Null "
+        "where no model wrote it.",
+        examples=["gpt-4o-mini@OpenAI"],
     )
 
 
@@ -243,6 +250,7 @@ class QueryDataResponse(Body):
                     "metadata": {
                         "query_mode": "mix",
                         "keywords": {"high_level": [], "low_level": ["Ada Lovelace"]},
+                        "keywords_model": "gpt-4o-mini@OpenAI",
                         "processing_info": {"total_entities_found": 1},
                     },
                 }
