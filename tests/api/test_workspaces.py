@@ -13,7 +13,19 @@ from lightrag.api.workspace_choice import MISSING
 from .conftest import Real, Served
 
 KEY = {"X-API-Key": "server-key"}
-BAD_NAMES = ["_hidden", "-invalid", "a" * 65, "path/traversal", "..", "a b", "a%2Fb", "tenant\u00e9", "٣", "a\tb"]
+BAD_NAMES = [
+    "_hidden",
+    "-invalid",
+    "a" * 65,
+    "path/traversal",
+    "..",
+    "a b",
+    "a%2Fb",
+    "tenant\u00e9",
+    "٣",
+    "a\tb",
+    "a\u00a0",
+]
 
 
 def at(workspace: str, **headers: str) -> dict[str, str]:

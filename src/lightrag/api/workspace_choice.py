@@ -94,7 +94,7 @@ def _header(scope: Scope) -> str:
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in HEADERS:
-            text = value.decode("latin-1").strip()
+            text = value.decode("latin-1").strip(" \t")
             if found.setdefault(name, text) != text:
                 # A proxy may have added one to what the client sent; whichever was taken, somebody meant the other.
                 raise InvalidInput(f"The header {name.decode().title()} comes twice, with different values; send one")
