@@ -189,6 +189,20 @@ async def test_indexing_uses_up_a_budget_of_which_calls_side_by_side_reserve_mor
         assert (await ada.get("/documents/pipeline_status")).get("paused_until") is None
 
 
+async def test_the_openai_face_tells_a_budget_that_is_used_up_as_openai_does(real: Real, upstream: ModelServer) -> None:
+    async with real(COSINE_THRESHOLD="-1") as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.index(ADA, "a.txt")
+        await ada.idle()
+        await _openai(ada, upstream)
+        await ada.limit(tokens_per_day=0, force=True)
+        body = {"model": "lightrag:naive", "messages": [{"role": "user", "content": "Who wrote it?"}]}
+        refused = await ada.send("/v1/chat/completions", body)
+        assert refused.status_code == 402
+        assert int(refused.headers["Retry-After"]) > 0
+        assert (refused.json()["error"]["type"], refused.json()["error"]["code"]) == ("insufficient_quota",) * 2
+
+
 async def test_an_aborted_stream_is_paid_for(real: Real) -> None:
     async with ModelServer(tps=200) as slow, real(COSINE_THRESHOLD="-1") as server:
         ada = Tenant(server, "tenant-a")
@@ -269,6 +283,10 @@ async def test_a_token_has_limits_of_its_own(real: Real, upstream: ModelServer) 
         made = (await ada.send("/access/tokens", {"roles": {"tenant-a": "reader"}})).json()
         path = f"/access/tokens/{made['id']}/limits"
         assert (await ada.send(path, {"requests_per_minute": 1}, "PUT")).status_code == 200
+        assert list((await server.client.get(path)).json()) == ["requests_per_minute"]
+        for method in ("GET", "PUT"):
+            unknown = await ada.send("/access/tokens/0f3a/limits", {"requests_per_minute": 1}, method)
+            assert unknown.status_code == 404, unknown.text
         reader = {**ada.headers, "Authorization": f"Bearer {made['token']}"}
         statuses = []
         for question in ("Who?", "What?"):

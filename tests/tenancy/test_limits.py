@@ -295,9 +295,12 @@ async def test_a_limit_set_late_counts_what_was_used_before(
 ) -> None:
     one = Subject("workspace", (await directory.create("one", actor)).id)
     ledger, admin, book = Ledger(database), LimitAdmin(database, audit), LimitBook(database)
-    entry = UsageEntry(one.id, "OpenAI", "gpt-x", ModelType.CHAT, "answer", 900, 0, 50, at=now_microseconds())
+    at, cost = now_microseconds(), 1_250_000
+    entry = UsageEntry(one.id, "OpenAI", "gpt-x", ModelType.CHAT, "answer", 900, 0, 50, cost=cost, at=at)
     ledger.record(entry)
     await ledger.close()
+    with pytest.raises(Conflict, match=r"cost_per_day of 0\.5 US dollars lies .* already \(1\.25 US dollars\)"):
+        await admin.put(actor, one, {LimitKind.COST_PER_DAY: 500_000})
     with pytest.raises(Conflict, match="950"):
         await admin.put(actor, one, {LimitKind.TOKENS_PER_MONTH: 900})
     assert await book.limits_of(one) == ()

@@ -256,7 +256,7 @@ def _refusal(limit: Limit, needed: int, parts: Sequence[Part], now: float) -> Li
         return RateLimited(message, BRIEF_PAUSE, limit.kind.value, limit.subject.kind, is_brief=True)
     ends = free_at(limit.kind, limit.amount, needed, parts, now)
     at = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    amount = f"{limit.amount / 1e6:g} US dollars" if limit.kind.is_money else f"{limit.amount:,}"
+    amount = shown(limit.kind, limit.amount)
     if (
         not limit.kind.is_exact
         and any(part.reserved for part in parts)
@@ -274,6 +274,11 @@ def _refusal(limit: Limit, needed: int, parts: Sequence[Part], now: float) -> Li
     )
     refused = BudgetExceeded if limit.kind.is_budget else RateLimited
     return refused(message, max(ends - now, 0.1), limit.kind.value, limit.subject.kind)
+
+
+def shown(kind: LimitKind, amount: int) -> str:
+    """Return an amount as people read it."""
+    return f"{amount / 1e6:.15g} US dollars" if kind.is_money else f"{amount:,}"
 
 
 def _amount(kind: LimitKind, demand: Demand) -> int:

@@ -11,7 +11,7 @@ from lightrag.errors import Conflict, InvalidInput, NotFound
 from lightrag.tenancy.audit import Actor, AuditLog
 from lightrag.tenancy.database import ControlDatabase, note_change
 from lightrag.tenancy.directory import raise_version
-from lightrag.tenancy.limits import Limit, LimitBook, LimitKind, Subject
+from lightrag.tenancy.limits import Limit, LimitBook, LimitKind, Subject, shown
 from lightrag.tenancy.tables import CounterRow, LimitRow, TokenRow, WorkspaceRow
 
 MOST = 2**53
@@ -26,6 +26,12 @@ class LimitAdmin:
         self._audit = audit
         self._book = LimitBook(database)
 
+    async def limits_of(self, subject: Subject) -> tuple[Limit, ...]:
+        """Return the limits of a workspace or token. Raises `NotFound` for an unknown one."""
+        async with self._database.read() as session:
+            await _check_exists(session, subject)
+        return await self._book.limits_of(subject)
+
     async def put(
         self, actor: Actor, subject: Subject, wanted: Mapping[LimitKind, int | None], *, insists: bool = False
     ) -> tuple[Limit, ...]:
@@ -38,9 +44,10 @@ class LimitAdmin:
         if not insists:
             for state in await self._book.states(limits):
                 if state.limit.kind.is_budget and state.used > state.limit.amount:
+                    kind, used = state.limit.kind, shown(state.limit.kind, state.used)
                     raise Conflict(
-                        f"{state.limit.kind} of {state.limit.amount:,} lies below what is used already "
-                        f"({state.used:,}), and would stop the {subject.kind} at once; say force to insist"
+                        f"{kind} of {shown(kind, state.limit.amount)} lies below what is used already ({used}), and "
+                        f"would stop the {subject.kind} at once; say force to insist"
                     )
         async with self._database.begin() as session:
             await _check_exists(session, subject)

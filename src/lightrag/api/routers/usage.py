@@ -202,8 +202,11 @@ async def cancel_re_embedding(desk: DeskDep, engine: EngineDep) -> Response:
 async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdminDep) -> LimitStates:
     """Return the limits of a token with what is used of them."""
     from lightrag.tenancy.limits import Subject
+    from lightrag.tenancy.limits_admin import LimitAdmin
 
-    return await _states(plane, Subject("token", token_id))
+    subject = Subject("token", token_id)
+    await LimitAdmin(plane.database, plane.audit).limits_of(subject)
+    return await _states(plane, subject)
 
 
 @tokens.put("/tokens/{token_id}/limits", operation_id="set_token_limits", openapi_extra=body_of(LimitWish))
