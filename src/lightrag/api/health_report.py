@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from lightrag.api.context import ServerContext
-from lightrag.api.schemas.documents import NAMESPACES
+from lightrag.api.schemas.pipeline import NAMESPACES
 from lightrag.llm.contracts import ModelFacts, Role
 from lightrag.llm.endpoint import public_url
 from lightrag.llm.routing import BackendReport

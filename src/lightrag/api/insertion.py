@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightrag.api.schemas.documents import AcceptedDocument, InsertResponse
+from lightrag.api.schemas.taking_in import AcceptedDocument, InsertResponse
 from lightrag.types import UNKNOWN_SOURCE, Accepted
 
 

@@ -11,7 +11,6 @@ from lightrag.api.dependencies import EngineDep, documented_key
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.common import DocId
 from lightrag.api.schemas.documents import (
-    NAMESPACES,
     ActionResponse,
     ClearCacheRequest,
     DeleteRequest,
@@ -23,15 +22,12 @@ from lightrag.api.schemas.documents import (
     Page,
     PageRequest,
     Pagination,
-    PipelineStatusBody,
-    ScanProgress,
-    ScanSamples,
-    ScanStatus,
     StatusCounts,
     TrackedActionResponse,
     TrackStatus,
     counts_by_name,
 )
+from lightrag.api.schemas.pipeline import NAMESPACES, PipelineStatusBody, ScanProgress, ScanSamples, ScanStatus
 from lightrag.errors import Conflict, InvalidInput, NotFound
 from lightrag.types import DocStatus, DocumentRecord
 

@@ -11,7 +11,7 @@ from lightrag.api.insertion import inserted
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.chunking import choice_of
 from lightrag.api.schemas.common import DocId, plain_tags
-from lightrag.api.schemas.documents import InsertResponse, InsertTextRequest, InsertTextsRequest, UpdateTextRequest
+from lightrag.api.schemas.taking_in import InsertResponse, InsertTextRequest, InsertTextsRequest, UpdateTextRequest
 from lightrag.errors import InvalidInput, TooLarge
 from lightrag.indexing.intake import TextItem
 from lightrag.types import UNKNOWN_SOURCE

@@ -18,7 +18,7 @@ from lightrag.api.insertion import accepted_documents, inserted
 from lightrag.api.routers.responses import errors
 from lightrag.api.schemas.chunking import ChunkingRequest, choice_of
 from lightrag.api.schemas.common import OnConflict, Tags, plain_tags
-from lightrag.api.schemas.documents import BatchResponse, InsertResponse
+from lightrag.api.schemas.taking_in import BatchResponse, InsertResponse
 from lightrag.documents.folder import file_md5
 from lightrag.documents.names import resolve_inside, safe_file_name, safe_folder
 from lightrag.documents.uploads import store_upload

@@ -6,15 +6,24 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from lightrag.types import DocumentFilter, TagValue
+
+DOC_ID = "doc-0cc175b9c0f1b6a831c399e269772661"
+"""Of the document in examples."""
 
 
 class Body(BaseModel):
     """A request or response body; unknown keys are ignored, as old and new clients send some."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def example(value: JsonDict) -> ConfigDict:
+    """Return the configuration of a body that is shown by an example."""
+    return ConfigDict(json_schema_extra={"examples": [value]})
 
 
 def _storable(text: str) -> str:
@@ -48,7 +57,7 @@ Tags = Annotated[
     dict[Annotated[Text, Field(min_length=1, max_length=128)], TagInput],
     Field(max_length=64, description="Metadata of the document by which questions can be filtered."),
 ]
-DocId = Annotated[str, Path(min_length=1, max_length=1024, examples=["doc-0cc175b9c0f1b6a831c399e269772661"])]
+DocId = Annotated[str, Path(min_length=1, max_length=1024, examples=[DOC_ID])]
 OnConflict = Literal["skip", "update"]
 
 

@@ -1,18 +1,16 @@
-"""Bodies of the document routes."""
+"""Bodies of the routes about documents that are there."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
-from lightrag.api.schemas.chunking import ChunkingRequest
-from lightrag.api.schemas.common import Body, OnConflict, ShortText, Tags, Text
+from lightrag.api.schemas.common import DOC_ID, Body, ShortText, example
 from lightrag.types import BROUGHT_BY, DocStatus, DocumentRecord
 
-SourceName = Annotated[Text, Field(max_length=1024)]
 StatusName = Literal["pending", "parsing", "analyzing", "processing", "preprocessed", "processed", "failed"]
 """Statuses of all LightRAG versions; documents here have four of them."""
 STATUS_NAMES: tuple[StatusName, ...] = (
@@ -24,26 +22,8 @@ STATUS_NAMES: tuple[StatusName, ...] = (
     "processed",
     "failed",
 )
-
-NAMESPACES = (
-    "full_docs",
-    "text_chunks",
-    "full_entities",
-    "full_relations",
-    "entity_chunks",
-    "relation_chunks",
-    "entities",
-    "relationships",
-    "chunks",
-    "chunk_entity_relation",
-    "doc_status",
-    "llm_response_cache",
-)
-"""LightRAG's stores, whose reload flags old clients expect; stores here never need a reload."""
-
-_ID = "doc-0cc175b9c0f1b6a831c399e269772661"
 _ROW_EXAMPLE: JsonDict = {
-    "id": _ID,
+    "id": DOC_ID,
     "content_summary": "Ada Lovelace wrote the first program for Charles Babbage's Analytical Engine.",
     "content_length": 78,
     "status": "processed",
@@ -70,129 +50,10 @@ _COUNTS_EXAMPLE: JsonDict = {
 }
 
 
-def _example(example: JsonDict) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
-
-
-_TEXT_EXAMPLE: JsonDict = {
-    "text": "Ada Lovelace wrote the first program for Charles Babbage's Analytical Engine.",
-    "file_source": "ada.txt",
-    "tags": {"topic": "history"},
-}
-
-
-class InsertTextRequest(Body):
-    """A text to be indexed."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [_TEXT_EXAMPLE]})
-
-    text: Text = Field(min_length=1)
-    file_source: SourceName | None = Field(None, description="Name of the source, shown in references.")
-    tags: Tags = Field(default_factory=dict)
-    on_conflict: OnConflict = Field(
-        "skip", description="What to do where the source is known already: leave it, or replace a changed text."
-    )
-    chunking: ChunkingRequest | None = Field(None, description="How to cut the text; left out: as the settings say.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_text(cls, values: Any) -> Any:
-        return _not_both(values, "texts", "/documents/texts")
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, text: str) -> str:
-        return _visible(text)
-
-
-class InsertTextsRequest(Body):
-    """Several texts to be indexed."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "texts": ["Alice leads Acme.", "Bob founded Initech."],
-                    "file_sources": ["acme.txt", "initech.txt"],
-                }
-            ]
-        }
-    )
-
-    texts: list[Text] = Field(min_length=1)
-    file_sources: list[SourceName | None] | None = Field(
-        None, description="Names of the sources, in the order of the texts."
-    )
-    tags: Tags = Field(default_factory=dict)
-    on_conflict: OnConflict = "skip"
-    chunking: ChunkingRequest | None = Field(None, description="How to cut the texts; left out: as the settings say.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _many_texts(cls, values: Any) -> Any:
-        return _not_both(values, "text", "/documents/text")
-
-    @field_validator("texts")
-    @classmethod
-    def _not_blank(cls, texts: list[str]) -> list[str]:
-        return [_visible(text) for text in texts]
-
-
-class UpdateTextRequest(Body):
-    """The changed text of a document."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"text": "Alice led Acme until 2024."}]})
-
-    text: Text = Field(min_length=1)
-    tags: Tags | None = Field(None, description="Replaces the tags where it is given.")
-    chunking: ChunkingRequest | None = Field(None, description="How to cut the text; left out: as it was cut before.")
-
-    @field_validator("text")
-    @classmethod
-    def _not_blank(cls, text: str) -> str:
-        return _visible(text)
-
-
-class AcceptedDocument(Body):
-    """What became of one offered document."""
-
-    doc_id: str
-    file_path: str
-    status: Literal["accepted", "updated", "duplicated"]
-
-
-class InsertResponse(Body):
-    """Whether documents were taken over; they are durable when this is sent, and indexed in the background."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "success",
-                    "message": "Text successfully received. Processing will continue in background.",
-                    "track_id": "insert_20260102_030405_0a1b2c3d",
-                    "documents": [
-                        {
-                            "doc_id": "doc-0cc175b9c0f1b6a831c399e269772661",
-                            "file_path": "ada.txt",
-                            "status": "accepted",
-                        }
-                    ],
-                }
-            ]
-        }
-    )
-
-    status: Literal["success", "duplicated"]
-    message: str
-    track_id: str
-    documents: list[AcceptedDocument]
-
-
 class DocumentRow(Body):
     """A document in a list; `error` and `error_msg` are the same."""
 
-    model_config = _example(_ROW_EXAMPLE)
+    model_config = example(_ROW_EXAMPLE)
 
     id: str
     content_summary: str
@@ -218,7 +79,7 @@ class DocumentRow(Body):
 class DocumentDetail(DocumentRow):
     """A document with its chunks."""
 
-    model_config = _example(
+    model_config = example(
         _ROW_EXAMPLE
         | {
             "chunks_list": ["chunk-92eb5ffee6ae2fec3ad71c777531578f"],
@@ -248,7 +109,7 @@ class DocumentDetail(DocumentRow):
 class DocumentsByStatus(Body):
     """Documents by status; a status without documents is left out."""
 
-    model_config = _example({"statuses": {"processed": [_ROW_EXAMPLE]}})
+    model_config = example({"statuses": {"processed": [_ROW_EXAMPLE]}})
 
     statuses: dict[str, list[DocumentRow]]
 
@@ -289,7 +150,7 @@ class Pagination(Body):
 class Page(Body):
     """One page of the document list."""
 
-    model_config = _example(
+    model_config = example(
         {
             "documents": [_ROW_EXAMPLE],
             "pagination": {
@@ -312,7 +173,7 @@ class Page(Body):
 class StatusCounts(Body):
     """Number of documents by status, and of all."""
 
-    model_config = _example({"status_counts": _COUNTS_EXAMPLE})
+    model_config = example({"status_counts": _COUNTS_EXAMPLE})
 
     status_counts: dict[str, int]
 
@@ -320,7 +181,7 @@ class StatusCounts(Body):
 class TrackStatus(Body):
     """The documents of one request."""
 
-    model_config = _example(
+    model_config = example(
         {
             "track_id": "insert_20260102_030405_0a1b2c3d",
             "documents": [_ROW_EXAMPLE],
@@ -333,62 +194,6 @@ class TrackStatus(Body):
     documents: list[DocumentRow]
     total_count: int
     status_summary: dict[str, int]
-
-
-class PipelineStatusBody(Body):
-    """What the pipeline is doing."""
-
-    model_config = _example(
-        {
-            "autoscanned": False,
-            "busy": True,
-            "scanning": False,
-            "job_name": "ada.txt",
-            "job_start": "2026-01-02T03:04:05.678901+00:00",
-            "docs": 10,
-            "batchs": 10,
-            "cur_batch": 4,
-            "chunks": 41,
-            "chunks_done": 17,
-            "vectors_waiting": 12,
-            "summaries_waiting": 0,
-            "request_pending": False,
-            "cancellation_requested": False,
-            "paused_until": None,
-            "slots": 4,
-            "slots_busy": 4,
-            "latest_message": "Completed: ada.txt",
-            "history_messages": ["Processing: ada.txt", "Completed: ada.txt"],
-            "update_status": {"full_docs": [False]},
-        }
-    )
-
-    autoscanned: bool
-    busy: bool
-    scanning: bool
-    job_name: str
-    job_start: str | None
-    docs: int
-    batchs: int
-    cur_batch: int = Field(description="Documents of the present job that are done.")
-    chunks: int
-    chunks_done: int
-    vectors_waiting: int
-    summaries_waiting: int
-    request_pending: bool
-    cancellation_requested: bool
-    paused_until: str | None = Field(description="Until when calls wait because a model server asked for it.")
-    slots: int = Field(description="Model calls that may run at the same time.")
-    slots_busy: int
-    latest_message: str
-    history_messages: list[str]
-    update_status: dict[str, list[bool]]
-    destructive_busy: bool = Field(False, description="Never here: what is deleted does not stop anything else.")
-    scanning_exclusive: bool = False
-    pending_enqueues: int = 0
-    recovery_required: bool = False
-    recovery_kind: str | None = None
-    recovery_message: str | None = None
 
 
 class DeleteRequest(Body):
@@ -416,11 +221,11 @@ class DeleteRequest(Body):
 class DeleteResponse(Body):
     """Deletion runs in the background and survives a restart."""
 
-    model_config = _example(
+    model_config = example(
         {
             "status": "deletion_started",
             "message": "Document deletion for 1 documents has been initiated. Processing will continue in background.",
-            "doc_id": _ID,
+            "doc_id": DOC_ID,
         }
     )
 
@@ -432,7 +237,7 @@ class DeleteResponse(Body):
 class ActionResponse(Body):
     """Outcome of an action on all documents."""
 
-    model_config = _example({"status": "success", "message": "All documents cleared successfully. Deleted 3 files."})
+    model_config = example({"status": "success", "message": "All documents cleared successfully. Deleted 3 files."})
 
     status: str
     message: str
@@ -441,7 +246,7 @@ class ActionResponse(Body):
 class TrackedActionResponse(ActionResponse):
     """Outcome of an action that works in the background."""
 
-    model_config = _example(
+    model_config = example(
         {
             "status": "scanning_started",
             "message": "Scanning process has been initiated in the background",
@@ -466,78 +271,10 @@ class ClearCacheRequest(Body):
     )
 
 
-class BatchResponse(Body):
-    """What became of several files; the message names those that were not taken."""
-
-    model_config = _example(
-        {
-            "status": "partial_success",
-            "message": "Successfully inserted 1 out of 2 documents. Failed files: a.exe (unsupported type)",
-            "track_id": "upload_20260102_030405_0a1b2c3d",
-            "documents": [{"doc_id": _ID, "file_path": "ada.txt", "status": "accepted"}],
-        }
-    )
-
-    status: Literal["success", "partial_success", "failure"]
-    message: str
-    track_id: str
-    documents: list[AcceptedDocument]
-
-
-class ScanSamples(Body):
-    """Some of the files of one kind."""
-
-    items: list[str]
-    truncated: bool = False
-    dropped: int = Field(0, description="Files that are not listed.")
-
-
-class ScanStatus(Body):
-    """How a scan of the input folder goes, or went."""
-
-    model_config = _example(
-        {
-            "track_id": "scan_20260102_030405_0a1b2c3d",
-            "status": "completed",
-            "counts": {"files": 3, "claimed_new": 2, "changed": 0, "known": 1, "duplicate": 0, "error": 0},
-            "counters_dropped": 0,
-            "samples": {"error": {"items": [], "truncated": False, "dropped": 0}},
-            "created_at": 1767323045.1,
-            "updated_at": 1767323045.4,
-            "version": 2,
-            "message": "Scanned 3 files: 2 new, 0 changed",
-        }
-    )
-
-    track_id: str
-    status: Literal["running", "completed", "failed", "cancelled", "abandoned"]
-    counts: dict[str, int]
-    counters_dropped: int = 0
-    samples: dict[str, ScanSamples]
-    created_at: float = Field(description="Unix seconds.")
-    updated_at: float
-    version: int
-    message: str
-
-
-class ScanProgress(Body):
-    """Whether the input folder is being scanned, as the oldest web pages ask for it."""
-
-    model_config = _example(
-        {"is_scanning": False, "current_file": "", "indexed_count": 3, "total_files": 3, "progress": 100.0}
-    )
-
-    is_scanning: bool
-    current_file: str
-    indexed_count: int
-    total_files: int
-    progress: float = Field(description="Percent of the present job's documents that are done.")
-
-
 class FileTypes(Body):
     """Suffixes of files that can be indexed."""
 
-    model_config = _example({"supported_extensions": [".md", ".pdf", ".txt"], "engines": {"native": [".md"]}})
+    model_config = example({"supported_extensions": [".md", ".pdf", ".txt"], "engines": {"native": [".md"]}})
 
     supported_extensions: list[str]
     engines: dict[str, list[str]]
@@ -567,20 +304,3 @@ def _row(record: DocumentRecord) -> dict[str, Any]:
         "tags": dict(record.tags),
         "failed_chunks": len(record.failed_chunks),
     }
-
-
-def _not_both(values: Any, other: str, route: str) -> Any:
-    if isinstance(values, dict) and values.get(other) is not None:
-        raise PydanticCustomError(
-            "conflicting_fields",
-            "'{other}' does not belong here; send either one text to /documents/text or several to /documents/texts, "
-            "not both ('{other}' goes to {route})",
-            {"other": other, "route": route},
-        )
-    return values
-
-
-def _visible(text: str) -> str:
-    if not text.strip():
-        raise PydanticCustomError("string_too_short", "Text must not be blank", {"min_length": 1})
-    return text

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
+from pydantic.config import JsonDict
 
-from lightrag.api.schemas.common import Body, Text
+from lightrag.api.schemas.common import Body, Text, example
 from lightrag.indexing.edits import Edit
 from lightrag.types import FIELD_SEPARATOR, Entity
 
 _Name = Annotated[Text, Field(min_length=1, max_length=1024)]
 
 
-def _example(value: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [value]})
-
-
 class EntityCreateRequest(Body):
     """A new entity. Fields: description, entity_type, source_id, file_path."""
 
-    model_config = _example(
+    model_config = example(
         {"entity_name": "Tesla", "entity_data": {"description": "Car maker", "entity_type": "ORGANIZATION"}}
     )
 
@@ -31,7 +28,7 @@ class EntityCreateRequest(Body):
 class EntityUpdateRequest(Body):
     """Fields of an entity to change; `entity_name` among them is the name it is to bear."""
 
-    model_config = _example({"entity_name": "Tesla", "updated_data": {"description": "Maker of electric cars"}})
+    model_config = example({"entity_name": "Tesla", "updated_data": {"description": "Maker of electric cars"}})
 
     entity_name: _Name
     updated_data: dict[str, Any]
@@ -42,7 +39,7 @@ class EntityUpdateRequest(Body):
 class EntityMergeRequest(Body):
     """Entities to become one."""
 
-    model_config = _example({"entities_to_change": ["Tesla Inc", "Tesla Motors"], "entity_to_change_into": "Tesla"})
+    model_config = example({"entities_to_change": ["Tesla Inc", "Tesla Motors"], "entity_to_change_into": "Tesla"})
 
     entities_to_change: list[Annotated[Text, Field(max_length=1024)]] = Field(min_length=1, max_length=1000)
     entity_to_change_into: _Name
@@ -51,7 +48,7 @@ class EntityMergeRequest(Body):
 class RelationCreateRequest(Body):
     """A new relation. Fields: description, keywords, weight, source_id, file_path."""
 
-    model_config = _example(
+    model_config = example(
         {
             "source_entity": "Alice",
             "target_entity": "Tesla",
@@ -67,7 +64,7 @@ class RelationCreateRequest(Body):
 class RelationUpdateRequest(Body):
     """Fields of a relation to change."""
 
-    model_config = _example(
+    model_config = example(
         {"source_id": "Alice", "target_id": "Tesla", "updated_data": {"description": "Alice owns a Tesla."}}
     )
 
@@ -79,7 +76,7 @@ class RelationUpdateRequest(Body):
 class EntityDeleteRequest(Body):
     """An entity to delete."""
 
-    model_config = _example({"entity_name": "Tesla"})
+    model_config = example({"entity_name": "Tesla"})
 
     entity_name: _Name
 
@@ -87,7 +84,7 @@ class EntityDeleteRequest(Body):
 class RelationDeleteRequest(Body):
     """A relation to delete."""
 
-    model_config = _example({"source_entity": "Alice", "target_entity": "Tesla"})
+    model_config = example({"source_entity": "Alice", "target_entity": "Tesla"})
 
     source_entity: _Name
     target_entity: _Name
@@ -96,7 +93,7 @@ class RelationDeleteRequest(Body):
 class EntityListRequest(Body):
     """Which entities to list."""
 
-    model_config = _example({"label": "tesla", "limit": 10})
+    model_config = example({"label": "tesla", "limit": 10})
 
     label: Annotated[Text, Field(max_length=1024)] | None = Field(
         None, description="A part of the name; without it, the entities with most relations."
@@ -132,7 +129,7 @@ class EntityItem(Body):
 class ExistsResponse(Body):
     """Whether there is such an entity."""
 
-    model_config = _example({"exists": True})
+    model_config = example({"exists": True})
 
     exists: bool
 
@@ -140,7 +137,7 @@ class ExistsResponse(Body):
 class EditResponse(Body):
     """What an edit made of an entity or relation."""
 
-    model_config = _example(
+    model_config = example(
         {
             "status": "success",
             "message": "Entity 'Tesla' created successfully",
@@ -180,7 +177,7 @@ class EntityEditResponse(EditResponse):
 class DeletionResponse(Body):
     """That something was deleted from the graph."""
 
-    model_config = _example(
+    model_config = example(
         {
             "status": "success",
             "doc_id": "",
@@ -199,7 +196,7 @@ class DeletionResponse(Body):
     edit_id: str
 
 
-_EDIT = {
+_EDIT: JsonDict = {
     "id": "edit-2-92eb5ffe",
     "number": 2,
     "kind": "delete_entity",
@@ -213,7 +210,7 @@ _EDIT = {
 class EditItem(Body):
     """One edit of the log."""
 
-    model_config = _example(_EDIT)
+    model_config = example(_EDIT)
 
     id: str
     number: int
@@ -240,7 +237,7 @@ class EditItem(Body):
 class EditList(Body):
     """Edits, the newest first."""
 
-    model_config = _example({"edits": [_EDIT], "next_before": None})
+    model_config = example({"edits": [_EDIT], "next_before": None})
 
     edits: list[EditItem]
     next_before: int | None = Field(description="Give this as `before` for older edits; null where there are none.")
@@ -249,7 +246,7 @@ class EditList(Body):
 class UndoResponse(Body):
     """That an edit was taken back."""
 
-    model_config = _example(
+    model_config = example(
         {"status": "success", "message": "Edit 'edit-2-92eb5ffe' was undone", "edit": {**_EDIT, "undone": True}}
     )
 
