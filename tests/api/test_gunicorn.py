@@ -16,7 +16,7 @@ import pytest_asyncio
 from lightrag.testing.model_server import ModelServer
 
 from ..system.corpus import answer_with_mark, chronicle, digest_of
-from ..system.server import openai_models, until
+from ..system.server import PATIENCE, openai_models, until
 from .gunicorn_process import GunicornProcess, Worker, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -75,11 +75,14 @@ async def test_each_document_is_processed_once_with_the_slots_of_one_process(sit
     server, models = site
     one, other = await server.workers()
     models.reset()
-    for worker, first in ((one, 0), (other, 1)):
-        numbers = range(first, 12, 2)
-        body = {"texts": [chronicle(n) for n in numbers], "file_sources": [f"{n}.txt" for n in numbers]}
-        await worker.post("/documents/texts", body)
-    seen = [await worker.get("/documents/pipeline_status") for worker in (one, other)]
+    with models.holding():
+        for worker, first in ((one, 0), (other, 1)):
+            numbers = range(first, 12, 2)
+            body = {"texts": [chronicle(n) for n in numbers], "file_sources": [f"{n}.txt" for n in numbers]}
+            await worker.post("/documents/texts", body)
+        async with asyncio.timeout(PATIENCE):
+            await models.has_calls(1)
+        seen = [await worker.get("/documents/pipeline_status") for worker in (one, other)]
     assert [status["busy"] for status in seen] == [True, True]
     assert seen[0]["job_name"] == seen[1]["job_name"] != "-"
     table = await settle(one)
@@ -115,8 +118,13 @@ async def test_any_worker_can_cancel_what_another_one_does(site: Site) -> None:
     async def works() -> bool:
         return len(models.requests) > 3
 
+    async def is_given_up() -> bool:
+        return {row["status"] for row in (await rows(one)).values()} <= {"processed", "failed"}
+
     await until(works)
-    assert (await other.post("/documents/cancel_pipeline"))["status"] == "cancellation_requested"
+    with models.holding():
+        assert (await other.post("/documents/cancel_pipeline"))["status"] == "cancellation_requested"
+        await until(is_given_up)
     await settle(one)
     called = len(models.requests)
     table = await settle(other)
@@ -157,9 +165,10 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost(site: Site) -> No
         return len(questions(models)) > 6
 
     await until(works)
-    indexers = [worker for worker in before if (await worker.get("/health"))["pipeline_in_this_process"]]
-    assert len(indexers) == 1
-    os.kill(indexers[0].pid, signal.SIGKILL)
+    with models.holding():
+        indexers = [worker for worker in before if (await worker.get("/health"))["pipeline_in_this_process"]]
+        assert len(indexers) == 1
+        os.kill(indexers[0].pid, signal.SIGKILL)
     (left,) = [worker for worker in before if worker not in indexers]
     table = await settle(left)
     assert set(table) == names | {f"{number}.txt" for number in range(50, 56)}
