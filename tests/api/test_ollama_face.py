@@ -140,7 +140,9 @@ async def test_a_workspace_in_the_models_name_is_never_ignored(scripted: Served)
         assert engine.opened == ["", "tenant-a"]
         await client.post("/api/chat", json=ASK | {"model": "lightrag@tenant-c:7b"})
         await client.post("/api/generate", json={"model": "lightrag@tenant-d:q4_K_M", "prompt": "Who?"})
-        assert engine.opened == ["", "tenant-a", "tenant-c", "tenant-d"]
+        await client.post("/api/chat", json=ASK | {"model": "LightRAG@tenant-e:naive"})
+        assert engine.asked[-1][1].mode == "naive"
+        assert engine.opened == ["", "tenant-a", "tenant-c", "tenant-d", "tenant-e"]
         for name in (
             "lightrag@tenant a:latest",
             "lightrag@../tenant-a",
@@ -151,7 +153,7 @@ async def test_a_workspace_in_the_models_name_is_never_ignored(scripted: Served)
             refused = await client.post("/api/chat", json=ASK | {"model": name})
             assert refused.status_code == 400, name
             assert "Invalid workspace identifier" in refused.json()["error"]
-        assert len(engine.opened) == 4
+        assert len(engine.opened) == 5
     assert answer.status_code == 400
     assert "tenant-b" in answer.json()["error"]
 

@@ -77,10 +77,11 @@ def parse_any_name(text: str, own: SimulatedModel) -> ModelName:
     a workspace's name that is none.
     """
     text = text.strip()
-    found = parse_model_name(text, own)
-    if found is None and text.startswith(f"{own.base}@"):
-        workspace = text.removeprefix(f"{own.base}@").rpartition(":")[0] or text.removeprefix(f"{own.base}@")
-        return ModelName(text, check_name(workspace))
+    base, sign, rest = text.partition("@")
+    names_own = bool(sign) and base.lower() == own.base.lower()  # Ollama takes names in any case
+    found = parse_model_name(f"{own.base}@{rest}" if names_own else text, own)
+    if found is None and names_own:
+        return ModelName(text, check_name(rest.rpartition(":")[0] or rest))
     return found or ModelName(text)
 
 
