@@ -16,12 +16,12 @@ from lightrag.extraction_assembly import asking, extractor_of, folder_of, forget
 from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_custom import ChunkingFunction
 from lightrag.indexing.contributions import Folder
-from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.estimate import FileReading
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.fold import fold_entity, fold_relation
 from lightrag.indexing.graph_editor import GraphEditor
 from lightrag.indexing.group_commit import GroupCommit
+from lightrag.indexing.job_tools import ExtractionGate, JobTools
 from lightrag.indexing.manifest import Manifest, manifest_of_data, read_manifest
 from lightrag.indexing.owner import owner_name
 from lightrag.indexing.payers import Pauses

@@ -141,16 +141,13 @@ class TierRunner:
         """Return all events of a request; started again after a crash of the worker."""
         async with self._slot(deadline):
             for attempt in range(RETRIES + 1):
-                events: list[Any] = []
                 try:
                     async with contextlib.aclosing(self._attempt(operation, parameters, deadline)) as batches:
-                        async for batch in batches:
-                            events += batch
-                    break
+                        return [event async for batch in batches for event in batch]
                 except WorkerLost as error:
                     if attempt == RETRIES:
                         raise TierUnavailable(str(error), "worker_lost", retry_after=1.0) from None
-        return events
+        raise AssertionError("the last attempt returns or raises")
 
     async def load(self) -> None:
         """Load the model, if it is not; a past failure does not hold it back."""

@@ -15,10 +15,10 @@ from typing import Literal
 from lightrag.errors import ModelError
 from lightrag.indexing.chunkers import Chunkers, ChunkingRules, standard_choices
 from lightrag.indexing.contributions import Folder
-from lightrag.indexing.document_job import ExtractionGate, JobTools
 from lightrag.indexing.extraction import RawEntity, RawRelation, assemble
 from lightrag.indexing.fold import FoldRules
 from lightrag.indexing.group_commit import GroupCommit
+from lightrag.indexing.job_tools import ExtractionGate, JobTools
 from lightrag.indexing.pipeline import Pipeline, PipelineOptions
 from lightrag.indexing.progress import Progress
 from lightrag.indexing.vectorizer import Vectorizer

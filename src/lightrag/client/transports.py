@@ -140,11 +140,9 @@ class AwaitableTransport:
             return Reply(response.status_code, response.headers, source=response)
         async with contextlib.aclosing(response):
             if response.is_success and asked.target is not None:
-                with _whole_file(asked.target) as part:
-                    file = await asyncio.to_thread(part.open, "wb")
-                    with file:
-                        async for block in response.aiter_bytes():
-                            await asyncio.to_thread(file.write, block)
+                with _whole_file(asked.target) as part, await asyncio.to_thread(part.open, "wb") as file:
+                    async for block in response.aiter_bytes():
+                        await asyncio.to_thread(file.write, block)
                 return Reply(response.status_code, response.headers)
             return Reply(response.status_code, response.headers, await response.aread())
 

@@ -69,15 +69,6 @@ class ReaderProcess:
 
         Raises UnreadableDocument, TooLarge, and ReaderGone where the process did not even begin to answer.
         """
-        request = {
-            "parser": format.parser,
-            "label": format.label,
-            "path": str(source.path),
-            "name": source.name,
-            "password": source.password,
-            "limits": dataclasses.asdict(source.limits),
-            "pictures": dataclasses.asdict(source.pictures) if source.pictures is not None else None,
-        }
         stdin = self._process.stdin
         assert stdin is not None
         collector, pictures = TextCollector(source.limits), _Pictures(source.pictures)
@@ -85,7 +76,7 @@ class ReaderProcess:
         self.files_read += 1
         self._is_answering = True
         try:
-            stdin.write(protocol.json_frame(protocol.REQUEST, request))
+            stdin.write(protocol.json_frame(protocol.REQUEST, _request(source, format)))
             await stdin.drain()
             while True:
                 kind, payload = await self._receive()
@@ -181,6 +172,18 @@ class _Pictures:
             FoundPicture(bytes(content), media_type, offset, page)
             for content, (media_type, offset, page) in zip(self._contents, self._facts, strict=True)
         )
+
+
+def _request(source: Source, format: Format) -> dict[str, Any]:
+    return {
+        "parser": format.parser,
+        "label": format.label,
+        "path": str(source.path),
+        "name": source.name,
+        "password": source.password,
+        "limits": dataclasses.asdict(source.limits),
+        "pictures": dataclasses.asdict(source.pictures) if source.pictures is not None else None,
+    }
 
 
 def _failure(content: dict[str, Any]) -> InvalidInput:

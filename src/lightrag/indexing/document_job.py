@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 from lightrag.errors import ContextTooLong, LimitReached, ModelError, ModelRefused, NotFound, UnusableAnswer
-from lightrag.indexing.chunkers import Chunkers
 from lightrag.indexing.chunking_record import choice_of, used_metadata
 from lightrag.indexing.contributions import (
     ExtractedChunk,
-    Folder,
     add_chunks,
     add_extractions,
     extraction_from_row,
@@ -25,7 +22,6 @@ from lightrag.indexing.contributions import (
 )
 from lightrag.indexing.extraction import Extractor
 from lightrag.indexing.full_text import (
-    WHOLE_CHARS,
     StoredText,
     delete_text,
     md5_of,
@@ -36,13 +32,14 @@ from lightrag.indexing.full_text import (
 )
 from lightrag.indexing.given import GRAPH, GivenExtractor, drop_given, is_given, read_given
 from lightrag.indexing.given import KEY as GIVEN
-from lightrag.indexing.group_commit import GroupCommit, Withdrawn
+from lightrag.indexing.group_commit import Withdrawn
 from lightrag.indexing.intake import SUMMARY_CHARS, summary_of
-from lightrag.indexing.payers import Pauses, caller_of
-from lightrag.indexing.pictures import LEFT, Illustrated, Illustrator
-from lightrag.indexing.progress import Progress, now_iso
+from lightrag.indexing.job_tools import JobTools
+from lightrag.indexing.payers import caller_of
+from lightrag.indexing.pictures import LEFT, Illustrated
+from lightrag.indexing.progress import now_iso
 from lightrag.indexing.stale import StaleKey, StaleKind, StaleText
-from lightrag.indexing.vectorizer import Ticket, Vectorizer, texts_of
+from lightrag.indexing.vectorizer import Ticket, texts_of
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.rows import chunk_of_row, key_of_pair
 from lightrag.types import Chunk, ChunkingChoice, DocStatus, DocumentRecord, Extraction, ParsedDocument
@@ -52,75 +49,9 @@ T = TypeVar("T")
 GROUP = 64
 """Chunks that are placed, removed or folded in one transaction."""
 
-SHORT_CHARS = 100_000
-"""Texts up to this length are read and cut as many at a time as there are documents."""
-
-ParseFile = Callable[[DocumentRecord], Awaitable[ParsedDocument]]
-RemoveFile = Callable[[DocumentRecord], Awaitable[None]]
-
 
 class Superseded(Withdrawn):
     """The document was changed, deleted, or cancelled meanwhile; whoever did that has the say."""
-
-
-class ExtractionGate:
-    """Bounds the chunks that are offered to the extractor at once, and counts those that wait."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self._semaphore = asyncio.Semaphore(width)
-        self._readers = asyncio.Semaphore(2)
-        self.chunks = 0
-        """Chunks that wait for the extractor or are with it."""
-        self.opening = 0
-        """Documents whose chunks are not known yet."""
-
-    @contextlib.asynccontextmanager
-    async def reading(self, length: int) -> AsyncIterator[None]:
-        """Let few texts of some length be held at the same time.
-
-        Short ones need no bounds, and those that come in pieces take long but little memory.
-        """
-        if not SHORT_CHARS < length <= WHOLE_CHARS:
-            yield
-            return
-        async with self._readers:
-            yield
-
-    async def through(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Run `work` when there is room."""
-        self.chunks += 1
-        try:
-            async with self._semaphore:
-                return await work()
-        finally:
-            self.chunks -= 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class JobTools:
-    """What a job works with."""
-
-    storage: Storage
-    commits: GroupCommit
-    chunkers: Chunkers
-    extractor: Extractor
-    vectorizer: Vectorizer
-    fold: Folder
-    parse: ParseFile
-    remove_file: RemoveFile
-    forget_answers: Callable[[Sequence[Chunk]], Awaitable[None]] | None
-    """Drops the model's kept answers on chunks, where a model extracts."""
-    progress: Progress
-    gate: ExtractionGate
-    settle_file: RemoveFile | None = None
-    """Moves the file of a document that is processed, where that is wished."""
-    illustrator: Illustrator | None = None
-    """Describes the pictures that `parse` returns, where a model may come that does."""
-    sees: Callable[[], Awaitable[bool]] | None = None
-    """Tells whether there is such a model at this moment."""
-    pauses: Pauses = dataclasses.field(default_factory=Pauses)
-    """Whose documents wait for a limit of theirs; shared with the vectorizer and the summariser."""
 
 
 class DocumentJob:

@@ -12,7 +12,8 @@ from typing import Any
 
 from lightrag.callers import calling_as
 from lightrag.errors import LightRAGError, LimitReached, StorageUnavailable
-from lightrag.indexing.document_job import DocumentJob, JobTools, Superseded
+from lightrag.indexing.document_job import DocumentJob, Superseded
+from lightrag.indexing.job_tools import JobTools
 from lightrag.indexing.owner import is_dead
 from lightrag.indexing.payers import caller_of
 from lightrag.indexing.progress import PipelineStatus
