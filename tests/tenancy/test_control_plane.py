@@ -158,7 +158,22 @@ async def test_every_change_is_in_the_audit_log_with_its_actor(
     assert [entry.action for entry in entries] == ["token.revoke", "access.grant", "token.create", "workspace.create"]
     assert {entry.actor for entry in entries} == {"user:ann"}
     assert token not in repr(entries)
-    assert [entry.action for entry in await audit.entries(workspace_id=workspace.id)] == ["workspace.create"]
+    assert await audit.entries(workspace_id=workspace.id) == entries
+
+
+async def test_the_audit_log_of_a_workspace_tells_of_access_to_it_and_to_no_other_one(
+    access: AccessControl, audit: AuditLog, directory: Directory, actor: Actor
+) -> None:
+    one, other = await directory.create("a", actor), await directory.create("b", actor)
+    _, both = await access.create_token(actor, roles={"a": AccessRole.READER, "b": AccessRole.READER})
+    await access.create_token(actor, is_admin=True)
+    await access.grant(actor, "token", both.id, "b", AccessRole.EDITOR)
+    await access.grant(actor, "token", both.id, "a", None)
+    await access.revoke_token(actor, both.id)
+    told = {entry.id: [line.action for line in await audit.entries(workspace_id=entry.id)] for entry in (one, other)}
+    assert told[one.id] == ["access.grant", "workspace.create"]
+    assert told[other.id] == ["token.revoke", "access.grant", "workspace.create"]
+    assert "@b" not in repr(await audit.entries(workspace_id=one.id))
 
 
 async def test_old_audit_entries_are_removed_where_that_is_wished(

@@ -116,7 +116,8 @@ class AccessControl:
             session.add(row)
             await _set_grants(session, "token", row.id, roles)
             info = _token_info(row, roles)
-            await self._audit.add(session, actor, "token.create", row.id, after=_plain(info))
+            concerned = await _concerned(session, info)
+            await self._audit.add(session, actor, "token.create", row.id, workspace_id=concerned, after=_plain(info))
         return token, info
 
     async def list_tokens(self, workspace: str | None = None) -> list[TokenInfo]:
@@ -136,7 +137,8 @@ class AccessControl:
             if row.revoked_at is None:
                 row.revoked_at = now_seconds()
             info = _token_info(row, (await _all_roles(session, "token")).get(row.id, {}))
-            await self._audit.add(session, actor, "token.revoke", row.id, after=_plain(info))
+            concerned = await _concerned(session, info)
+            await self._audit.add(session, actor, "token.revoke", row.id, workspace_id=concerned, after=_plain(info))
         return info
 
     async def check_token(self, token: str) -> Entitlement | None:
@@ -257,7 +259,13 @@ class AccessControl:
                 roles[workspace] = role
             await _set_grants(session, kind, subject_id, roles)
             await self._audit.add(
-                session, actor, "access.grant", f"{kind}:{subject_id}@{workspace}", before=before, after={"role": role}
+                session,
+                actor,
+                "access.grant",
+                f"{kind}:{subject_id}@{workspace}",
+                workspace_id=await _workspace_id(session, workspace),
+                before=before,
+                after={"role": role},
             )
 
 
@@ -275,6 +283,20 @@ async def _set_grants(session: AsyncSession, kind: str, subject_id: str, roles: 
         for name, role in roles.items()
     )
     await session.flush()
+
+
+async def _workspace_id(session: AsyncSession, name: str) -> str | None:
+    return await session.scalar(select(WorkspaceRow.id).where(WorkspaceRow.name == name))
+
+
+async def _concerned(session: AsyncSession, info: TokenInfo) -> str | None:
+    """Return the workspace whose administrators may read of a token in its audit log.
+
+    None for one that is good elsewhere too: of other workspaces they are told nothing.
+    """
+    if info.is_admin or len(info.roles) != 1:
+        return None
+    return await _workspace_id(session, next(iter(info.roles)))
 
 
 async def _roles_of(session: AsyncSession, kind: str, subject_id: str) -> dict[str, AccessRole]:
