@@ -12,6 +12,9 @@ from lightrag.cli.running import FAILED, OK, Where, console, opened
 if TYPE_CHECKING:
     from lightrag.indexing.verify import VerifyReport
 
+_LISTED = 50
+"""Failed documents whose reasons are printed."""
+
 
 async def verify(where: Where, *, as_json: bool) -> int:
     """Compare derived data with what it is derived from; exit status 1 where something does not agree."""
@@ -65,11 +68,13 @@ async def retry(where: Where) -> int:
         await engine.retry_failed()
         await engine.wait_until_idle()
         counts = await engine.status_counts()
-        failed, _ = await engine.list_documents(statuses=[DocStatus.FAILED], limit=50)
+        failed, _ = await engine.list_documents(statuses=[DocStatus.FAILED], limit=_LISTED)
     out = console()
     out.print(", ".join(f"{count} {status.value}" for status, count in counts.items() if count), markup=False)
     for record in failed:
         out.print(f"  failed: {record.file_path}: {record.error_msg}", markup=False)
+    if (more := counts[DocStatus.FAILED] - len(failed)) > 0:
+        out.print(f"  … and {more} more", markup=False)
     return FAILED if counts[DocStatus.FAILED] else OK
 
 

@@ -50,10 +50,16 @@ OTHER = Grammar(
 
 def grammar_of(text: str) -> Grammar:
     """Return the grammar of a text by the commonest English words among its first ones."""
-    words = text[:1000].lower().split()
-    return OTHER if sum(word in _ENGLISH_MARKS for word in words) * 20 < len(words) and len(words) > 20 else ENGLISH
+    words = text[:_JUDGED_CHARS].lower().split()
+    marks = sum(word in _ENGLISH_MARKS for word in words)
+    return OTHER if len(words) > _FEW_WORDS and marks * _WORDS_PER_MARK < len(words) else ENGLISH
 
 
+_JUDGED_CHARS = 1000
+_FEW_WORDS = 20
+"""Of which nothing can be told."""
+_WORDS_PER_MARK = 20
+"""In English text, at least one of so many words is a mark."""
 _ENGLISH_MARKS = frozenset({"the", "of", "and", "to", "is", "was", "with", "by", "for", "that", "as", "from"})
 
 _CALENDAR = """

@@ -9,6 +9,8 @@ from lightrag.types import Entity, GraphView, Pair, Relation
 
 WHOLE_GRAPH = "*"
 CANDIDATES_PER_RESULT = 20
+PAGE = 5000
+"""Entities that are read at a time where all are wanted."""
 NEIGHBOURS = 1000
 """Most neighbours of one node that a walk looks at, heaviest first."""
 
@@ -37,7 +39,7 @@ async def all_labels(graph: GraphStore) -> list[str]:
     """Return all names, sorted."""
     labels: list[str] = []
     after = ""
-    while rows := await graph.scan_entities(after=after, limit=5000):
+    while rows := await graph.scan_entities(after=after, limit=PAGE):
         labels += [entity.name for entity in rows]
         after = rows[-1].name
     return sorted(labels)

@@ -18,6 +18,11 @@ from lightrag.tenancy.catalogue import Provider
 from lightrag.tenancy.catalogue.fields import MODEL_FIELDS, REFUSED, Field
 
 LONGEST_KEY = 16_384
+_HINT_CHARS = 4
+_SHORTEST_HINTED = 16
+"""The end of a shorter one would tell too much of it."""
+_LONGEST_HINTED = 1000
+"""A longer one is a document with a key in it, whose end says nothing."""
 _SERVICE_ACCOUNT = "google_service_account_key"
 
 
@@ -65,9 +70,9 @@ def secret_fields(provider: Provider | None, text: str) -> dict[str, str]:
 def hint(secrets: Mapping[str, str]) -> str:
     """Return what reminds the owner of a key and helps nobody else: its end, where it is long enough for that."""
     key = next(iter(secrets.values()), "")
-    if not key or len(key) > 1000:
-        return "…" if key else ""
-    return f"…{key[-4:]}" if len(key) >= 16 else "…"
+    if not key:
+        return ""
+    return f"…{key[-_HINT_CHARS:]}" if _SHORTEST_HINTED <= len(key) <= _LONGEST_HINTED else "…"
 
 
 def read_key(provider: Provider, given: Mapping[str, Any]) -> EnteredKey:

@@ -31,6 +31,7 @@ from lightrag.workspaces.folders import WorkspaceFolders
 FORMAT = "lightrag-workspace"
 VERSION = 1
 _MANIFEST = "workspace.json"
+_MOST_MANIFEST_BYTES = 65_536
 _DATABASE = "lightrag.sqlite3"
 _INPUTS = "inputs"
 _MAX_MEMBERS = 1_000_000
@@ -167,7 +168,8 @@ def _unpack(source: Path, scratch: Path, inputs: Path) -> ArchiveFacts:
 
 def _read_manifest(tar: tarfile.TarFile) -> ArchiveFacts:
     first = tar.next()
-    file = tar.extractfile(first) if first is not None and first.name == _MANIFEST and first.size < 65536 else None
+    is_manifest = first is not None and first.name == _MANIFEST and first.size < _MOST_MANIFEST_BYTES
+    file = tar.extractfile(first) if first is not None and is_manifest else None
     try:
         said = json.loads(file.read()) if file is not None else {}
     except (ValueError, RecursionError):

@@ -46,6 +46,8 @@ _log = logging.getLogger(__name__)
 
 REMEMBERED = 2.0
 """Seconds for which it is remembered that a workspace exists, where nothing was changed on this machine."""
+_MOST_REMEMBERED = 100_000
+"""Workspaces; with more, all are forgotten and looked for anew."""
 LOOK_EVERY = 1.0
 """Seconds between two looks for what other processes have done to the workspaces that are open here."""
 _LOOK_SECONDS = 5.0
@@ -397,7 +399,7 @@ class Tenants:
 
     def _remember(self, name: str, changes: Changes | None) -> None:
         """Note that there is a workspace; `changes` is from before it was looked for."""
-        if len(self._known) > 100_000:
+        if len(self._known) > _MOST_REMEMBERED:
             self._known.clear()
         self._known[name] = (time.monotonic(), changes)
 
