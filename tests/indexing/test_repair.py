@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from lightrag.errors import StorageDamaged
 from lightrag.storage.contracts import Namespace, Storage
 from lightrag.storage.sqlite import SQLiteStorage
+from lightrag.types import DocStatus
 
 from .test_pipeline import put, settle
 from .workbench import Workbench, make_workbench, snapshot
@@ -45,6 +47,21 @@ DAMAGE = {
     "passages": "DELETE FROM passage WHERE id % 2",
     "the text index": "INSERT INTO passage_index(passage_index) VALUES ('delete-all')",
     "vectors": "DELETE FROM vector_entities; DELETE FROM vector_chunks WHERE id % 2",
+    "a passage of no chunk": (
+        "INSERT INTO passage(key, terms) VALUES ('ghost', 'year');"
+        " INSERT INTO passage_index(passage_index) VALUES ('rebuild')"
+    ),
+    "terms of passages": "UPDATE passage SET terms = 'foo' WHERE id % 2",
+    "a chunk of no document": (
+        "INSERT INTO kv_text_chunks(key, body) SELECT 'chunk-x', replace(replace(body, key, 'chunk-x'), 'doc-', 'dog-')"
+        " FROM kv_text_chunks LIMIT 1"
+    ),
+    "what documents know of their chunks": "UPDATE document SET body = json_set(body, '$.chunks_list', json('[]'))",
+    "numbers of vectors": (
+        "UPDATE vector_chunks SET embedding = x'00' WHERE id % 2;"
+        " UPDATE vector_entities SET embedding = CAST(x'0000c07f' || substr(embedding, 5) AS BLOB) WHERE id % 2"
+    ),
+    "numbers of codes": "UPDATE code_entities SET code = zeroblob(length(code))",
     "codes of vectors": "DELETE FROM code_chunks; INSERT INTO code_entities(id, code) VALUES (99, x'00')",
 }
 
@@ -91,6 +108,27 @@ async def test_what_was_done_to_the_tables_by_hand_is_mended(bench: Workbench, t
     assert (await bench.verifier.verify()).problems == []
     assert await contents(bench.storage) == healthy
     assert len(bench.extractor.calls) == asked
+
+
+async def test_a_file_whose_text_is_gone_is_read_again(bench: Workbench) -> None:
+    await bench.pipeline.stop()
+    (record, *_), _ = await bench.storage.documents.page()
+    await bench.storage.documents.put([record.replace(source_file="d.txt")])
+    await bench.storage.kv(Namespace.FULL_DOCS).delete([record.id])
+    (problem,) = (await bench.verifier.verify()).problems
+    assert "its text is missing" in problem
+    await bench.verifier.repair()
+    mended = (await bench.storage.documents.get([record.id]))[record.id]
+    assert (mended.status, mended.content_hash) == (DocStatus.PENDING, "")
+    assert mended.chunks_list == record.chunks_list
+
+
+async def test_a_row_that_cannot_be_read_is_told_as_damage(bench: Workbench, tmp_path: Path) -> None:
+    conn = sqlite3.connect(tmp_path / "lightrag.sqlite3")
+    conn.executescript("UPDATE kv_extractions SET body = 'zzz' WHERE id = 1")
+    conn.close()
+    with pytest.raises(StorageDamaged, match=r"lightrag\.sqlite3: a row does not hold JSON"):
+        await bench.verifier.verify()
 
 
 async def test_building_the_graph_anew_embeds_nothing_anew(bench: Workbench, tmp_path: Path) -> None:

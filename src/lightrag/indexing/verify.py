@@ -59,10 +59,13 @@ class _Findings:
     touched_pairs: set[Pair] = dataclasses.field(default_factory=set)
     orphan_chunks: list[str] = dataclasses.field(default_factory=list)
     unindexed_chunks: list[Chunk] = dataclasses.field(default_factory=list)
+    surplus_passages: list[str] = dataclasses.field(default_factory=list)
     unmentioned_chunks: list[str] = dataclasses.field(default_factory=list)
     missing_vectors: list[tuple[StaleKey, str]] = dataclasses.field(default_factory=list)
     surplus_vectors: list[tuple[VectorKind, str]] = dataclasses.field(default_factory=list)
-    broken_documents: list[DocumentRecord] = dataclasses.field(default_factory=list)
+    broken_documents: dict[str, DocumentRecord] = dataclasses.field(default_factory=dict)
+    unlisted_chunks: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    """By the id of the document that they are of, and that does not know them."""
     disagreements: Disagreements = dataclasses.field(default_factory=Disagreements)
 
 
@@ -85,6 +88,9 @@ class Verifier:
         """
         before = await self._compare()
         found = before
+        for kind in VectorKind:
+            useless = [key for of, key in before.disagreements.vectors if of == kind]
+            await self._storage.vectors(kind).delete(useless)
         if before.disagreements.indexes:
             await self._storage.mend_indexes()
         if before.disagreements.graph:
@@ -97,10 +103,10 @@ class Verifier:
     async def _mend(self, found: _Findings) -> None:
         for orphans in _pages(found.orphan_chunks):
             await self._remove(orphans)
-        for chunks in _pages(found.unindexed_chunks):
-            async with self._storage.transaction() as tx:
-                if tx.lexical is not None:
-                    await tx.lexical.put({chunk.id: index_terms(chunk.content) for chunk in chunks})
+        if self._storage.lexical is not None:
+            await self._storage.lexical.delete(found.surplus_passages)
+            for chunks in _pages(found.unindexed_chunks):
+                await self._storage.lexical.put({chunk.id: index_terms(chunk.content) for chunk in chunks})
         for keys in _pages(found.unmentioned_chunks):
             async with self._storage.transaction() as tx:
                 await put_mentions_again(tx, keys, self._fold)
@@ -115,8 +121,8 @@ class Verifier:
         for kind in VectorKind:
             surplus = [key for of, key in found.surplus_vectors if of == kind]
             await self._storage.vectors(kind).delete(surplus)
-        for record in found.broken_documents:
-            await self._index_again(record)
+        for record in found.broken_documents.values():
+            await self._index_again(record, found.unlisted_chunks.get(record.id, []))
 
     async def list_all_vectors(self) -> int:
         """List every vector of the workspace as stale; return how many."""
@@ -130,15 +136,17 @@ class Verifier:
             await self._storage.kv(Namespace.STALE).put({key: due[key] for key in keys})
         return len(due)
 
-    async def _index_again(self, record: DocumentRecord) -> None:
+    async def _index_again(self, record: DocumentRecord, unlisted: Sequence[str]) -> None:
         """Let the pipeline place the chunks that are missing; what was found in them is not asked for again."""
         if record.delete_requested:
             return
         live = await self._storage.kv(Namespace.TEXT_CHUNKS).get(record.chunks_list)
-        kept = tuple(key for key in record.chunks_list if key in live)
-        await self._storage.documents.put(
-            [record.replace(status=DocStatus.PENDING, error_msg=None, chunks_list=kept, updated_at=now_iso())]
+        record = record.replace(
+            chunks_list=(*(key for key in record.chunks_list if key in live), *unlisted), updated_at=now_iso()
         )
+        if record.status is DocStatus.PROCESSED:
+            record = record.replace(status=DocStatus.PENDING, error_msg=None)
+        await self._storage.documents.put([record])
 
     async def _remove(self, chunk_ids: Sequence[str]) -> None:
         async with self._storage.transaction() as tx:
@@ -149,6 +157,8 @@ class Verifier:
         found.disagreements = await self._storage.check()
         for problem in (*found.disagreements.graph, *found.disagreements.indexes):
             found.report.note(problem)
+        for vector_kind, key in found.disagreements.vectors:
+            found.report.note(f"vector of {vector_kind} {key!r} is not one that an embedding model gave")
         stale = {key async for key, _ in _rows(self._storage, Namespace.STALE)}
         found.report.stale = len(stale)
         owned = await self._check_documents(found)
@@ -173,27 +183,68 @@ class Verifier:
                 missing = len(record.chunks_list) - len(live)
                 if missing and record.status is DocStatus.PROCESSED:
                     found.report.note(f"document {record.id} ({record.file_path}): {missing} chunks are missing")
-                    found.broken_documents.append(record)
+                    found.broken_documents[record.id] = record
+            files = [record for record in rows if record.source_file and record.status is DocStatus.PROCESSED]
+            await self._check_texts(found, files)
             offset += len(rows)
             if not rows or offset >= total:
                 return owned
+
+    async def _check_texts(self, found: _Findings, records: Sequence[DocumentRecord]) -> None:
+        """Look for documents whose text is gone, and whose files can be read again."""
+        for group in _pages(records):
+            kept = await self._storage.kv(Namespace.FULL_DOCS).get([record.id for record in group])
+            for record in group:
+                if record.id not in kept:
+                    found.report.note(f"document {record.id} ({record.file_path}): its text is missing")
+                    found.broken_documents[record.id] = record.replace(content_hash="")
 
     async def _check_chunks(self, found: _Findings, owned: dict[str, str]) -> dict[StaleKey, str]:
         expected: dict[StaleKey, str] = {}
         async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
             chunk = chunk_of_row(key, row)
             found.report.chunks += 1
-            if owned.get(key) != chunk.doc_id:
+            if owned.get(key) != chunk.doc_id and not await self._is_unlisted(found, owned, chunk):
                 found.report.note(f"chunk {key}: no document claims it")
                 found.orphan_chunks.append(key)
                 continue
             expected[StaleKey(StaleKind.CHUNK, key)] = text_hash(chunk.content)
-        if self._storage.lexical is not None and await self._storage.lexical.count() != found.report.chunks:
-            found.report.note("the text index does not hold as many chunks as there are")
-            async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
-                found.unindexed_chunks.append(chunk_of_row(key, row))
+        await self._check_text_index(found)
         await self._check_extractions(found, owned)
         return expected
+
+    async def _is_unlisted(self, found: _Findings, owned: dict[str, str], chunk: Chunk) -> bool:
+        """Note a chunk whose document is there and does not know it; return whether it is one."""
+        if chunk.id in owned:
+            return False
+        record = (await self._storage.documents.get([chunk.doc_id])).get(chunk.doc_id)
+        if record is None or record.delete_requested:
+            return False
+        found.report.note(f"document {record.id} ({record.file_path}) does not list its chunk {chunk.id}")
+        found.broken_documents[record.id] = record
+        found.unlisted_chunks.setdefault(record.id, []).append(chunk.id)
+        owned[chunk.id] = record.id
+        return True
+
+    async def _check_text_index(self, found: _Findings) -> None:
+        """Look for chunks that cannot be found by their words; where the index is unsound, take all for such."""
+        lexical = self._storage.lexical
+        if lexical is None:
+            return
+        indexed: set[str] = set()
+        after = ""
+        while keys := await lexical.scan(after=after, limit=PAGE):
+            after = keys[-1]
+            indexed.update(keys)
+        missing, orphans = 0, set(found.orphan_chunks)
+        async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
+            missing += key not in indexed
+            if key not in orphans and (key not in indexed or found.disagreements.indexes):
+                found.unindexed_chunks.append(chunk_of_row(key, row))
+            indexed.discard(key)
+        if missing or indexed:
+            found.report.note(f"the text index lacks {missing} chunks and holds {len(indexed)} that are gone")
+        found.surplus_passages += sorted(indexed)
 
     async def _check_extractions(self, found: _Findings, owned: dict[str, str]) -> None:
         overlay = await self._fold.overlays.current(self._storage)
@@ -286,6 +337,7 @@ class Verifier:
             VectorKind.ENTITIES: StaleKind.ENTITY,
             VectorKind.RELATIONS: StaleKind.RELATION,
         }
+        useless = set(found.disagreements.vectors)
         for vector_kind, kind in kinds.items():
             after = ""
             while rows := await self._storage.vectors(vector_kind).scan(after=after, limit=PAGE):
@@ -297,6 +349,8 @@ class Verifier:
                     if wanted is None:
                         found.report.note(f"vector of {vector_kind} {stored!r} stands for nothing")
                         found.surplus_vectors.append((vector_kind, stored))
+                    elif (vector_kind, stored) in useless:
+                        found.missing_vectors.append((key, wanted))
                     elif wanted != digest and str(key) not in stale:
                         found.report.note(f"vector of {vector_kind} {stored!r} is outdated")
                         found.missing_vectors.append((key, wanted))

@@ -159,6 +159,10 @@ class LexicalIndex(Protocol):
         """Return the best keys that hold any of `terms`; `within` restricts before ranking."""
         ...
 
+    async def scan(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        """Return at most `limit` keys greater than `after`, in order."""
+        ...
+
     async def count(self) -> int:
         """Return the number of keys."""
         ...
@@ -221,7 +225,10 @@ class Disagreements:
     graph: tuple[str, ...] = ()
     """References, totals and copies within the graph. Clearing it and building it anew mends them."""
     indexes: tuple[str, ...] = ()
-    """What searches read beside the data. `Storage.mend_indexes` makes it anew."""
+    """What searches read beside the data. `Storage.mend_indexes` makes it anew, and terms are put again."""
+    vectors: tuple[tuple[VectorKind, str], ...] = ()
+    """Kinds and keys of vectors that cannot be used: of another length, not of length 1, not finite. Deleting and
+    making them anew mends them."""
 
 
 class GraphStore(Protocol):

@@ -178,6 +178,10 @@ class MemoryLexical:
         hits = [Hit(key, score) for key, score in scores.items() if within is None or key in within]
         return sorted(hits, key=lambda hit: (-hit.score, hit.key))[: max(limit, 0)]
 
+    async def scan(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        """Return at most `limit` keys greater than `after`, in order."""
+        return sorted(key for key in self._cell.state.terms if key > after)[:limit]
+
     async def count(self) -> int:
         """Return the number of keys."""
         return len(self._cell.state.terms)

@@ -219,6 +219,11 @@ class LexicalContract:
         await lexical.put({"upper": ["US"], "lower": ["us"]})
         assert keys(await lexical.search(["US"], 5)) == ["upper"]
 
+    async def test_keys_are_listed_in_order_page_by_page(self, lexical: LexicalIndex) -> None:
+        await lexical.put({key: ["word"] for key in ("b", "c", "ä", "a")})
+        assert await lexical.scan(limit=3) == ["a", "b", "c"]
+        assert await lexical.scan(after="c") == ["ä"]
+
     async def test_within_restricts_texts_before_ranking(self, lexical: LexicalIndex) -> None:
         await lexical.put({f"k{i}": ["word"] * (i + 1) + ["other"] for i in range(30)})
         best = keys(await lexical.search(["word"], 30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -88,6 +89,12 @@ class FileLexical:
         allowed = set(within) if within is not None else scores.keys()
         hits = [Hit(key, score) for key, score in scores.items() if key in allowed]
         return sorted(hits, key=lambda hit: (-hit.score, hit.key))[: max(limit, 0)]
+
+    async def scan(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        """Return at most `limit` keys greater than `after`, in order."""
+        keys = self._session.state.terms.ordered()
+        start = bisect.bisect_right(keys, after)
+        return keys[start : start + limit]
 
     async def count(self) -> int:
         """Return the number of keys."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from lightrag.storage.contracts import Disagreements, VectorKind
+from lightrag.storage.contracts import Disagreements, FloatArray, VectorKind
 from lightrag.storage.evidence import MICRO
 from lightrag.storage.sqlite.matrix import encode_blobs
 from lightrag.storage.sqlite.sql import in_lists
 
 _AT_ONCE = 1024
+_TOLERANCE = 1e-3
+"""How far from 1 the length of a stored vector may be."""
 
 # Each counts the rows that contradict others.
 _GRAPH = {
@@ -75,6 +78,7 @@ def check(conn: sqlite3.Connection) -> Disagreements:
             f"the graph's tables hold {count} {what}" for what, sql in _GRAPH.items() if (count := _counted(conn, sql))
         ),
         indexes=tuple(_index_problems(conn)),
+        vectors=tuple((kind, key) for kind in VectorKind for key in _unusable(conn, kind)),
     )
 
 
@@ -88,10 +92,8 @@ def mend_indexes(conn: sqlite3.Connection) -> None:
         for start in range(0, len(ids), _AT_ONCE):
             for marks, part in in_lists(ids[start : start + _AT_ONCE]):
                 rows = conn.execute(f"SELECT id, embedding FROM {vectors} WHERE id IN ({marks})", part).fetchall()
-                blobs = encode_blobs(np.stack([np.frombuffer(blob, "<f4") for _, blob in rows]))
-                conn.executemany(
-                    f"INSERT INTO {codes}(id, code) VALUES (?, ?)", zip((id for id, _ in rows), blobs, strict=True)
-                )
+                made = _codes(dict(rows), _size(conn))
+                conn.executemany(f"INSERT INTO {codes}(id, code) VALUES (?, ?)", list(made.items()))
         conn.execute(f"INSERT INTO gone_{kind.value}(id) VALUES (0)")
 
 
@@ -108,7 +110,59 @@ def _index_problems(conn: sqlite3.Connection) -> list[str]:
         surplus = _counted(conn, f"SELECT count(*) FROM {codes} WHERE id NOT IN (SELECT id FROM {vectors})")
         if missing or surplus:
             problems.append(f"{missing} vectors of {kind.value} cannot be found, {surplus} are found but gone")
+        wrong = _wrong_codes(conn, kind)
+        if wrong:
+            problems.append(f"{wrong} vectors of {kind.value} are found as others than they are")
     return problems
+
+
+def _wrong_codes(conn: sqlite3.Connection, kind: VectorKind) -> int:
+    """Count the codes that are not those of their vectors."""
+    wrong, after = 0, 0
+    sql = (
+        f"SELECT id, embedding, code FROM vector_{kind.value} JOIN code_{kind.value} USING (id)"
+        " WHERE id > ? ORDER BY id LIMIT ?"
+    )
+    while rows := conn.execute(sql, (after, _AT_ONCE)).fetchall():
+        after = rows[-1][0]
+        stored = {id: code for id, _, code in rows}
+        made = _codes({id: embedding for id, embedding, _ in rows}, _size(conn))
+        wrong += sum(stored[id] != code for id, code in made.items())
+    return wrong
+
+
+def _unusable(conn: sqlite3.Connection, kind: VectorKind) -> Iterator[str]:
+    """Yield the keys of vectors of another length than all, or whose numbers no embedding gave."""
+    after = 0
+    sql = f"SELECT id, key, embedding FROM vector_{kind.value} WHERE id > ? ORDER BY id LIMIT ?"
+    while rows := conn.execute(sql, (after, _AT_ONCE)).fetchall():
+        after = rows[-1][0]
+        usable = _usable({id: embedding for id, _, embedding in rows}, _size(conn))
+        yield from (key for id, key, _ in rows if id not in usable)
+
+
+def _codes(embeddings: Mapping[int, bytes], size: int) -> dict[int, bytes]:
+    """Return the codes of those vectors that can be used, by id."""
+    usable = _usable(embeddings, size)
+    if not usable:
+        return {}
+    return dict(zip(usable, encode_blobs(np.stack(list(usable.values()))), strict=True))
+
+
+def _usable(embeddings: Mapping[int, bytes], size: int) -> dict[int, FloatArray]:
+    """Return the vectors of the right size whose length is 1, or 0: what a model has no vector for is kept as that."""
+    whole = {id: np.frombuffer(blob, "<f4") for id, blob in embeddings.items() if len(blob) == size}
+    if not whole:
+        return {}
+    norms = np.linalg.norm(np.stack(list(whole.values())), axis=1)
+    fits = (np.abs(norms - 1) < _TOLERANCE) | (norms == 0)
+    return {id: vector for (id, vector), fit in zip(whole.items(), fits.tolist(), strict=True) if fit}
+
+
+def _size(conn: sqlite3.Connection) -> int:
+    """Return the bytes of a vector; 0 where there is none yet."""
+    row = conn.execute("SELECT value FROM setting WHERE name = 'dimension'").fetchone()
+    return 4 * int(row[0]) if row else 0
 
 
 def _counted(conn: sqlite3.Connection, sql: str) -> int:

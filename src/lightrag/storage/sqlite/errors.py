@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import orjson
+
 from lightrag.errors import InvalidInput, LightRAGError, StorageDamaged, StorageError, StorageUnavailable
 
 _PRIMARY = 0xFF
@@ -25,6 +27,8 @@ def translate(error: BaseException, path: Path) -> BaseException:
         return error
     if isinstance(error, UnicodeEncodeError):
         return _caused(InvalidInput(f"text cannot be stored: {error.reason}; send valid Unicode"), error)
+    if isinstance(error, orjson.JSONDecodeError):
+        return _caused(damaged(path, f"a row does not hold JSON ({error})"), error)
     if isinstance(error, sqlite3.Error):
         return _caused(_from_sqlite(error, path), error)
     return error

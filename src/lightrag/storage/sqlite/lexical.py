@@ -81,6 +81,15 @@ class SQLiteLexical:
 
         return await self._session.read(work)
 
+    async def scan(self, *, after: str = "", limit: int = 1000) -> list[str]:
+        """Return at most `limit` keys greater than `after`, in order."""
+
+        def work(conn: sqlite3.Connection) -> list[str]:
+            sql = "SELECT key FROM passage WHERE key > ? ORDER BY key LIMIT ?"
+            return [key for (key,) in conn.execute(sql, (after, limit)).fetchall()]
+
+        return await self._session.read(work)
+
     async def count(self) -> int:
         """Return the number of keys."""
 
