@@ -87,27 +87,11 @@ def read_text(stream: BinaryIO, name: str) -> Iterator[str]:
         block = stream.read(BLOCK_BYTES)
 
 
-def decode_markup(data: bytes, name: str) -> str:
-    """Decode HTML or XHTML: byte order mark, then the declared encoding, then strict UTF-8.
-
-    Raises UnreadableDocument where none fits.
-    """
-    marked = marked_encoding(data)
-    encoding, skip = marked or (declared_encoding(data) or "utf-8", 0)
-    _refuse_binary(data[:BLOCK_BYTES], name, is_marked=skip > 0)
-    try:
-        return data[skip:].decode(encoding)
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8":
-            try:
-                return data.decode("utf-8")
-            except UnicodeDecodeError:
-                pass
-        raise _wrong_encoding(name, encoding, error, skip, 1) from error
-
-
 def read_markup(stream: BinaryIO, name: str) -> Iterator[str]:
-    """As `decode_markup`, from a file that can be read twice and in blocks of about 1 MiB."""
+    """Yield the characters of HTML or XHTML in blocks of about 1 MiB; the file is read twice.
+
+    Byte order mark, then the declared encoding, then strict UTF-8. Raises UnreadableDocument where none fits.
+    """
     head = stream.read(BLOCK_BYTES)
     encoding, skip = marked_encoding(head) or (declared_encoding(head) or "utf-8", 0)
     _refuse_binary(head, name, is_marked=skip > 0)

@@ -26,7 +26,7 @@ _ERRORS: dict[str, type[InvalidInput]] = {
     "UnsupportedFormat": UnsupportedFormat,
 }
 _INHERITED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR")
-_RETIRED_ABOVE = 96 * MIB
+_RETIRED_ABOVE = 48 * MIB
 _ANSWERS = (protocol.TEXT, protocol.PICTURE, protocol.PICTURE_BYTES, protocol.DONE, protocol.FAILED)
 _MEDIA_TYPES = frozenset(f"image/{kind}" for kind in ("png", "jpeg", "gif", "webp", "bmp", "tiff"))
 

@@ -8,22 +8,25 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, cast
 from urllib.parse import unquote
 
 from lxml import etree
 
 from lightrag.documents.archive import SafeArchive
 from lightrag.documents.builder import TextBuilder
-from lightrag.documents.decoding import decode_markup
+from lightrag.documents.decoding import read_markup
 from lightrag.documents.formats import Source
-from lightrag.documents.parsers.html import parse_html
-from lightrag.documents.parsers.markup import write_markup
+from lightrag.documents.parsers.html import feed_html
+from lightrag.documents.parsers.markup import Fetch, MarkupRenderer, MarkupTarget, TableKinds
 from lightrag.documents.parsers.ooxml import Element, children, local, parse_xml
 from lightrag.errors import UnreadableDocument
 
 _FONT_OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _NAMED_ENTITY = re.compile(r"&(?!amp;|lt;|gt;|quot;|apos;)[A-Za-z][A-Za-z0-9]{1,31};")
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_LONGEST_ENTITY = 40
 _CHAPTER_TYPES = ("application/xhtml+xml", "text/html", "application/xml", "text/xml")
 
 
@@ -39,9 +42,8 @@ def parse(source: Source, out: TextBuilder) -> None:
             if part not in archive:
                 out.warn(f"Chapter {number} ({part}) is missing from the file.")
                 continue
-            chapter = _parse_chapter(decode_markup(archive.read(part), f"{source.name}/{part}"))
-            if chapter is not None:
-                write_markup(chapter, out, _Files(archive, posixpath.dirname(part)).get)
+            with archive.open(part) as stream:
+                _write_chapter(cast(BinaryIO, stream), f"{source.name}/{part}", out, _Files(archive, part).get)
     if out.is_empty:
         raise UnreadableDocument(f"'{source.name}' holds no text in any chapter.")
 
@@ -49,9 +51,9 @@ def parse(source: Source, out: TextBuilder) -> None:
 class _Files:
     """The files that a chapter refers to."""
 
-    def __init__(self, archive: SafeArchive, folder: str) -> None:
+    def __init__(self, archive: SafeArchive, chapter: str) -> None:
         self._archive = archive
-        self._folder = folder
+        self._folder = posixpath.dirname(chapter)
 
     def get(self, reference: str) -> bytes | None:
         """Return the file's content; None where the book does not have it."""
@@ -93,11 +95,57 @@ def _spine(root: Element, folder: str) -> list[str]:
     ]
 
 
-def _parse_chapter(text: str) -> Element | None:
-    """Parse XHTML as XML, which keeps `<title/>` and its like apart from what follows; else as HTML."""
-    text = _DECLARATION.sub("", text)
-    readable = _NAMED_ENTITY.sub(lambda found: html.escape(html.unescape(found[0]), quote=False), text)
+def _write_chapter(stream: BinaryIO, name: str, out: TextBuilder, fetch: Fetch) -> None:
+    """Write a chapter. It is XML, which keeps `<title/>` and its like apart from what follows; or else HTML."""
+    kinds = TableKinds()
     try:
-        return parse_xml(readable.encode("utf-8"))
+        feed_xml(_readable(read_markup(stream, name)), kinds)
     except etree.XMLSyntaxError:
-        return parse_html([text])
+        kinds = TableKinds()
+        stream.seek(0)
+        feed_html(_without_declaration(read_markup(stream, name)), kinds, name)
+        stream.seek(0)
+        chapter = MarkupRenderer(out, fetch, kinds.are_layout)
+        feed_html(_without_declaration(read_markup(stream, name)), chapter, name)
+    else:
+        stream.seek(0)
+        feed_xml(_readable(read_markup(stream, name)), MarkupRenderer(out, fetch, kinds.are_layout))
+
+
+def feed_xml(pieces: Iterable[str], target: MarkupTarget) -> None:
+    """Parse XML without building a tree. Raises XMLSyntaxError."""
+    parser = etree.XMLParser(
+        target=target,
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    for piece in pieces:
+        parser.feed(piece.encode("utf-8"))
+    parser.close()
+
+
+def _without_declaration(pieces: Iterator[str]) -> Iterator[str]:
+    """Leave out the declaration, whose encoding does not hold for characters."""
+    yield _DECLARATION.sub("", next(pieces, ""))
+    yield from pieces
+
+
+def _readable(pieces: Iterator[str]) -> Iterator[str]:
+    """Leave out the declaration, and replace entities that XML does not know."""
+    held = ""
+    for piece in _without_declaration(pieces):
+        text = held + piece
+        # An entity may go on in the next piece.
+        last = text.rfind("&", max(0, len(text) - _LONGEST_ENTITY))
+        text, held = (text[:last], text[last:]) if last >= 0 else (text, "")
+        yield _named_entities_replaced(text)
+    yield _named_entities_replaced(held)
+
+
+def _named_entities_replaced(text: str) -> str:
+    return _NAMED_ENTITY.sub(lambda found: html.escape(html.unescape(found[0]), quote=False), text)

@@ -37,7 +37,12 @@ def parse_xml(data: bytes) -> Element:
 def local(element: Element) -> str:
     """Return an element's name without its namespace; empty for what is not an element."""
     tag = element.tag
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+    return local_name(tag) if isinstance(tag, str) else ""
+
+
+def local_name(tag: str) -> str:
+    """Return a name without its namespace."""
+    return tag.rpartition("}")[2]
 
 
 def attribute(element: Element, name: str) -> str | None:

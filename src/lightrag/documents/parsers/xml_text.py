@@ -14,6 +14,8 @@ from lightrag.documents.formats import Source
 from lightrag.errors import UnreadableDocument
 
 _BLOCK = 256 * 1024
+_LONG = 1 << 20
+"""Characters of a line from which on it is written in pieces."""
 
 
 def parse(source: Source, out: TextBuilder) -> None:
@@ -46,34 +48,57 @@ class _Target:
     def __init__(self, out: TextBuilder) -> None:
         self._out = out
         self._parts: list[str] = []
+        self._length = 0
+        self._is_begun = False
         self._is_mixed = [False]
         self._attributes: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Begin an element. Text before it in the same element means that both are one sentence."""
-        if self._parts:
+        if self._parts or self._is_begun:
             self._is_mixed[-1] = True
         self._is_mixed.append(self._is_mixed[-1])
         self._attributes = _attributes(tag, attributes) if attributes else None
 
     def data(self, text: str) -> None:
         """Take characters; blanks count only inside a sentence."""
-        if self._parts or not text.isspace():
+        if self._parts or self._is_begun or not text.isspace():
             self._parts.append(text)
+            self._length += len(text)
+            if self._length > _LONG:
+                self._write_beginning()
 
     def end(self, tag: str) -> None:
         """Finish an element: write its line unless it stands inside a sentence."""
         self._is_mixed.pop()
-        if self._parts:
+        if self._parts or self._is_begun:
             if not self._is_mixed[-1]:
-                self._out.line(" ".join("".join(self._parts).split()))
+                self._write("".join(self._parts))
                 self._parts.clear()
+                self._length = 0
+                self._is_begun = False
         elif self._attributes:
             self._out.line(self._attributes)
         self._attributes = None
 
     def close(self) -> None:
         """Finish the document."""
+
+    def _write_beginning(self) -> None:
+        """Write what is there of a line so long that it is not to be held as a whole."""
+        text = "".join(self._parts)
+        words = text[: max(text.rfind(" "), text.rfind("\n"), 0)] or text
+        self._write(words)
+        self._is_begun = True
+        self._parts = [text[len(words) :]]
+        self._length = len(text) - len(words)
+
+    def _write(self, text: str) -> None:
+        words = " ".join(text.split())
+        if not self._is_begun:
+            self._out.line(words)
+        elif words:
+            self._out.add(f" {words}" if text[0].isspace() else words)
 
 
 def _attributes(tag: str, attributes: dict[str, str]) -> str | None:
