@@ -327,6 +327,12 @@ class Thinking(str):
     __slots__ = ()
 
 
+class TakesBack(str):
+    """A piece of a streamed answer, a break, that says: what came before it was thinking, the answer begins here."""
+
+    __slots__ = ()
+
+
 @dataclasses.dataclass(slots=True)
 class Outcome:
     """What is known of an answer beside its text. A streamed answer fills it in at its end."""

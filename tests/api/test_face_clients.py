@@ -138,6 +138,28 @@ async def test_openais_client_is_told_that_an_answer_was_cut_off(stage: Stage) -
     assert (ended.message.content, ended.finish_reason) == ("Half ", "stop")
 
 
+async def test_chat_clients_do_not_see_thoughts_of_a_model_that_was_heard_before(stage: Stage) -> None:
+    asked: Any = {"model": "lightrag:naive", "messages": [{"role": "user", "content": QUESTION}]}
+    stage.models.script(*[Reaction.says("Hmm, so.\n</think>\n\nAda did.")] * 5)
+    whole = await stage.openai.chat.completions.create(**asked)
+    assert whole.choices[0].message.content == "Ada did."
+    chunks = [chunk async for chunk in await stage.openai.chat.completions.create(**asked, stream=True)]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Ada did."
+    bypass = [{"role": "user", "content": "/bypass hello"}]
+    parts = [part async for part in await stage.ollama.chat("lightrag", bypass, stream=True, think=True)]
+    assert "".join(part.message.content or "" for part in parts) == "Ada did."
+    assert "".join(part.message.thinking or "" for part in parts).strip() == "Hmm, so."
+    chunks = [
+        chunk
+        async for chunk in await stage.openai.chat.completions.create(
+            **asked, stream=True, extra_body={"include_reasoning": True}
+        )
+    ]
+    thoughts = [(chunk.choices[0].delta.model_extra or {}).get("reasoning_content", "") for chunk in chunks]
+    assert "".join(thoughts).strip() == "Hmm, so."
+    assert (await stage.ollama.chat("lightrag", bypass)).message.content == "Ada did."
+
+
 async def test_openais_client_lists_and_asks(stage: Stage) -> None:
     models = [model.id async for model in stage.openai.models.list()]
     assert models[:2] == ["lightrag", "lightrag:local"]

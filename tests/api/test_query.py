@@ -18,7 +18,7 @@ from lightrag.errors import (
     StorageDamaged,
     StorageUnavailable,
 )
-from lightrag.types import Outcome
+from lightrag.types import Outcome, TakesBack
 
 from .conftest import Served
 from .scripted_engine import Script
@@ -258,6 +258,15 @@ async def test_an_answer_that_was_cut_off_says_so(scripted: Served) -> None:
         sse = await client.post("/query/stream", json=QUESTION, headers={"Accept": "text/event-stream"})
     told = [whole, lines(at_once)[0], lines(streamed)[-1], events(sse)[-1][1]]
     assert [answer["finish_reason"] for answer in told] == ["length"] * 4
+
+
+async def test_a_stream_tells_where_it_takes_back_what_was_thought(scripted: Served) -> None:
+    async with scripted(Script(pieces=("Hmm.", TakesBack("\n\n"), "Ada."))) as (client, _):
+        streamed = await client.post("/query/stream", json=QUESTION)
+        sse = await client.post("/query/stream", json=QUESTION, headers={"Accept": "text/event-stream"})
+    parts = [{"response": "Hmm."}, {"response": "\n\n", "takes_back": True}, {"response": "Ada."}]
+    assert lines(streamed)[1:-1] == parts
+    assert [data for name, data in events(sse) if name == "token"] == parts
 
 
 async def test_an_answer_says_which_model_wrote_it(scripted: Served) -> None:

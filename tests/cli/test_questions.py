@@ -43,6 +43,11 @@ def test_an_answer_that_was_cut_off_is_told_beside_it(run: Run, model_server: Mo
     assert (told["answer"], told["finish_reason"], told["model"]) == ("Half an ans", "length", "stand-in@openai")
 
 
+def test_what_a_model_thinks_is_no_part_of_an_answer_for_programs(run: Run, model_server: ModelServer) -> None:
+    model_server.script(Reaction.says("Hmm.\n</think>\n\nYes."))
+    assert json.loads(run("ask", "Hello?", "--mode", "bypass", "--json").stdout)["answer"] == "Yes."
+
+
 @pytest.mark.usefixtures("model_server")
 def test_explaining_an_answer_tells_which_model_wrote_it(run: Run) -> None:
     plain, explained = (run("ask", "Hello?", "--mode", "bypass", *more) for more in ((), ("--explain",)))

@@ -369,6 +369,15 @@ async def test_a_stream_gives_references_then_text(connect: Connect, scripted: S
     assert scripted.asked[0].headers["accept"] == "text/event-stream"
 
 
+async def test_what_a_stream_takes_back_is_no_part_of_its_text(connect: Connect, scripted: ScriptedServer) -> None:
+    thought = event("token", response="Hmm.") + event("token", response="\n\n", takes_back=True)
+    scripted.says(Says(pieces=(REFERENCES + thought, event("token", response="Ada.") + DONE), headers=EVENTS))
+    async with connect(scripted.url) as client:
+        stream = client.real.query.stream("Who wrote it?")
+        assert await client.text_of(stream) == "Hmm.\n\nAda."
+        assert stream.text == "Ada."
+
+
 async def test_lines_of_json_are_read_too(connect: Connect, scripted: ScriptedServer) -> None:
     lines = b'{"references": [{"reference_id": "1"}]}\n{"response": "Ada "}\n{"response": "wrote it."}'
     scripted.says(Says(pieces=(lines[:30], lines[30:]), headers=LINES))

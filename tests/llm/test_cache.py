@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
 from lightrag.errors import ModelUnreachable, UnusableAnswer
 from lightrag.llm.cache import CACHED_ROLES, CachedChat, cache_key
-from lightrag.llm.contracts import ChatReply, ChatRequest, Message, ModelFacts, Role
+from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, ModelFacts, Role
 from lightrag.testing.fake_models import FakeChat
 from lightrag.testing.model_contract import ask, collect
 from lightrag.types import JsonObject
@@ -188,6 +188,19 @@ async def test_a_kept_answer_to_a_question_names_the_model_that_gave_it() -> Non
     assert len(model.requests) == 2
     await cached.complete(ask(role=Role.EXTRACT))
     assert sum("model" in row for row in store.rows.values()) == 2
+
+
+async def test_what_a_stream_took_back_is_not_kept() -> None:
+    class TakesBack(FakeChat):
+        async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
+            yield ChatDelta(text="Hmm.")
+            yield ChatDelta(text="Ye", takes_back=True)
+            yield ChatDelta(text="s.")
+            yield ChatDelta(finish_reason="stop")
+
+    cached = CachedChat(TakesBack(), Store(), roles={Role.ANSWER})
+    await collect(cached, ask())
+    assert (await collect(cached, ask()))[0].text == "Yes."
 
 
 async def test_a_stream_that_was_closed_early_is_not_kept() -> None:

@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lightrag.errors import LightRAGError
-from lightrag.types import QueryResult
+from lightrag.types import QueryResult, TakesBack
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +199,9 @@ async def answer_parts(
         yield wire.event("references", {"references": references})
     try:
         async for piece in result.stream:
-            if piece:
+            if piece.__class__ is TakesBack:
+                yield wire.event("token", {"response": piece, "takes_back": True})
+            elif piece:
                 yield wire.event("token", {"response": piece})
     except LightRAGError as error:
         yield wire.event("error", {"error": str(error)})

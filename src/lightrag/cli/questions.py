@@ -10,6 +10,7 @@ from typing import Any
 
 from lightrag.cli.running import FAILED, OK, Where, console
 from lightrag.cli.targets import Cited, Ending, Question
+from lightrag.types import TakesBack
 
 CUT_NOTE = "The answer was cut off at the model's length limit."
 SNIPPET_CHARS = 160
@@ -23,7 +24,10 @@ async def ask(where: Where, question: Question, *, streams: bool, explains: bool
         answer = await target.ask(question)
         text: list[str] = []
         async for piece in answer.pieces:
-            text.append(piece)
+            if piece.__class__ is TakesBack:
+                text.clear()
+            else:
+                text.append(piece)
             if streams and not as_json:
                 sys.stdout.write(piece)
                 sys.stdout.flush()

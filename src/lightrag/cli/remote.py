@@ -25,7 +25,7 @@ from lightrag.cli.targets import (
     Work,
 )
 from lightrag.errors import Conflict, InvalidInput, LightRAGError, NotFound
-from lightrag.types import DocStatus, JsonObject, TagValue
+from lightrag.types import DocStatus, JsonObject, TagValue, TakesBack
 
 UPLOAD_NAME_SEPARATOR = "__"
 """Stands for `/`: a server keeps uploads in one flat folder and drops slashes from their names."""
@@ -158,7 +158,8 @@ async def _texts(first: dict[str, Any], lines: AsyncIterator[dict[str, Any]], en
         if "error" in line:
             raise LightRAGError(f"The answer broke off: {line['error']}")
         _note(line, ending)
-        yield str(line.get("response", ""))
+        text = str(line.get("response", ""))
+        yield TakesBack(text) if line.get("takes_back") else text
 
 
 def _note(line: dict[str, Any], ending: Ending) -> None:

@@ -93,7 +93,11 @@ class AnswerParts:
             self.references = tuple(Reference.read(item) for item in part["references"])
         if "error" in part:
             self._error = str(part["error"])
-        if part.get("response"):
+        if part.get("takes_back"):
+            # What came so far was what the model thinks: of the pieces it cannot be taken back, of the text it can.
+            self._pieces.append(str(part.get("response", "")))
+            self._text.clear()
+        elif part.get("response"):
             self._pieces.append(str(part["response"]))
             self._text.append(self._pieces[-1])
         self.has_begun = True

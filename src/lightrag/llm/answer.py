@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, Usage
 from lightrag.llm.endpoint import Endpoint
-from lightrag.llm.thinking import ThinkingSplitter, split_thinking
+from lightrag.llm.thinking import ThinkingHabit, ThinkingSplitter, split_thinking
 from lightrag.llm.usage import estimate_usage
 
 Speaker = Literal["user", "assistant"]
+CUT = "length"
+"""How an answer ended that was cut off."""
 
 _FINISH: Mapping[str, str] = {
     "stop": "stop",
@@ -49,10 +50,21 @@ def turns(messages: Iterable[Message]) -> tuple[str, list[tuple[Speaker, str]]]:
 
 
 def whole_reply(
-    request: ChatRequest, endpoint: Endpoint, content: str, thinking: str, reason: str, usage: Usage | None
+    request: ChatRequest,
+    endpoint: Endpoint,
+    content: str,
+    thinking: str,
+    reason: str,
+    usage: Usage | None,
+    habit: ThinkingHabit | None = None,
 ) -> ChatReply:
-    """Return a finished answer; raises `UnusableAnswer` where it has no text."""
-    text, tagged = split_thinking(content)
+    """Return a finished answer; raises `UnusableAnswer` where it has no text.
+
+    `thinking`: what came apart from `content`. `habit`: what is known of the model's way to think.
+    """
+    text, tagged = split_thinking(
+        content, habit, apart=bool(thinking), cut=reason == CUT, unlearns=not request.json_object
+    )
     if not text.strip():
         raise endpoint.empty(reason)
     thinking = "\n".join(filter(None, (thinking, tagged)))
@@ -64,21 +76,23 @@ def whole_reply(
     )
 
 
-@dataclasses.dataclass(slots=True)
 class GrowingAnswer:
-    """What has arrived of a streamed answer."""
+    """What has arrived of a streamed answer. `habit`: what is known of the model's way to think."""
 
-    request: ChatRequest
-    endpoint: Endpoint
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    text: str = ""
-    thinking: str = ""
-    splitter: ThinkingSplitter = dataclasses.field(default_factory=ThinkingSplitter)
+    def __init__(self, request: ChatRequest, endpoint: Endpoint, habit: ThinkingHabit | None = None) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.text = ""
+        self.thinking = ""
+        self._request = request
+        self._endpoint = endpoint
+        self._splitter = ThinkingSplitter(habit, unlearns=not request.json_object)
 
     def add(self, content: str = "", thinking: str = "") -> list[ChatDelta]:
-        """Take a piece; return what of it is certain."""
-        text, tagged = self.splitter.feed(content)
+        """Take a piece, as text and as thinking that came apart from it; return what of it is certain."""
+        if thinking:
+            self._splitter.tell_apart()
+        text, tagged = self._splitter.feed(content)
         return self._noted(text, thinking + tagged)
 
     def close(self) -> list[ChatDelta]:
@@ -86,17 +100,22 @@ class GrowingAnswer:
 
         Raises `ModelUnreachable` where the answer was not finished, `UnusableAnswer` where it has no text.
         """
-        rest = self._noted(*self.splitter.finish())
+        rest = self._noted(*self._splitter.finish(cut=self.finish_reason in (None, CUT)))
         if self.finish_reason is None:
-            raise self.endpoint.unreachable("the stream ended before the answer was finished")
+            raise self._endpoint.unreachable("the stream ended before the answer was finished")
         if not self.text.strip():
-            raise self.endpoint.empty(self.finish_reason)
-        usage = self.usage or estimate_usage(self.request, self.text + self.thinking)
+            raise self._endpoint.empty(self.finish_reason)
+        usage = self.usage or estimate_usage(self._request, self.text + self.thinking)
         return [*rest, ChatDelta(finish_reason=self.finish_reason, usage=usage)]
 
     def _noted(self, text: str, thinking: str) -> list[ChatDelta]:
         if not text and not thinking:
             return []
+        takes_back = self._splitter.takes_back
+        if takes_back:
+            self.text, self.thinking = "", self.thinking + self.text
+        elif self._splitter.was_mistaken:
+            self.thinking = ""
         self.text += text
         self.thinking += thinking
-        return [ChatDelta(text=text, thinking=thinking)]
+        return [ChatDelta(text=text, thinking=thinking, takes_back=takes_back)]

@@ -27,6 +27,7 @@ from lightrag.llm.http_client import CONNECT_SECONDS
 from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
 from lightrag.llm.openai_client import Concessions
+from lightrag.llm.thinking import ThinkingHabit
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, AsyncStream
@@ -77,6 +78,7 @@ class AnthropicChat:
         self._options = dict(options or {})
         self._facts = ModelFacts("anthropic", model, public_url(self._url), variant=fingerprint(self._options))
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", self._api_key)
+        self._habit = ThinkingHabit()
         self._concessions = Concessions()
         self._most_tokens: int | None = None
         self._gatekeeper = current_gatekeeper()
@@ -103,7 +105,7 @@ class AnthropicChat:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer is not a message, it begins {start!r}") from error
         reason = finish_reason(data.get("stop_reason"))
-        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(data.get("usage")))
+        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(data.get("usage")), self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
@@ -111,7 +113,7 @@ class AnthropicChat:
         Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
         """
         events = await self._attempt(self._body(request) | {"stream": True}, self._open)
-        answer = GrowingAnswer(request, self._endpoint)
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         reported: dict[str, Any] = {}
         count = 0
         try:

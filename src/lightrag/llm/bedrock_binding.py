@@ -18,6 +18,7 @@ from lightrag.llm.bedrock_client import AwsAccount, bedrock_client, bedrock_host
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.http_embedding import HttpEmbedding, Purpose
+from lightrag.llm.thinking import ThinkingHabit
 from lightrag.llm.vectors import Encoded
 
 _NO_ACCOUNT = AwsAccount()
@@ -55,6 +56,7 @@ class BedrockChat:
         url = host or bedrock_host(account)
         self._facts = ModelFacts("bedrock", model, public_url(url), variant=fingerprint(self._options))
         self._endpoint = _endpoint(model, self._facts.host, api_key, account)
+        self._habit = ThinkingHabit()
         self._client = bedrock_client(url, api_key, account, timeout, self._endpoint)
         self._path = _path(model)
 
@@ -75,14 +77,14 @@ class BedrockChat:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer is not a conversation, it begins {start!r}") from error
         reason = finish_reason(data.get("stopReason"))
-        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(data.get("usage")))
+        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(data.get("usage")), self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
 
         Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
         """
-        answer = GrowingAnswer(request, self._endpoint)
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         async with (
             self._client.stream(f"{self._path}/converse-stream", self._body(request)) as pieces,
             contextlib.aclosing(stream_events(pieces, self._endpoint)) as events,

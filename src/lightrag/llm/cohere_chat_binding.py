@@ -15,6 +15,7 @@ from lightrag.llm.chat_body import chat_body
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.http_client import HttpClient, bearer
+from lightrag.llm.thinking import ThinkingHabit
 
 DEFAULT_HOST = "https://api.cohere.com/v2"
 _REASONS = {"COMPLETE": "stop", "STOP_SEQUENCE": "stop", "MAX_TOKENS": "length"}
@@ -39,6 +40,7 @@ class CohereChat:
         self._options = dict(options or {})
         self._facts = ModelFacts("cohere", model, public_url(url), variant=fingerprint(self._options))
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
+        self._habit = ThinkingHabit()
         self._client = HttpClient(url, timeout, self._endpoint, bearer(api_key))
 
     @property
@@ -57,14 +59,14 @@ class CohereChat:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer is not a chat's, it begins {start!r}") from error
-        return whole_reply(request, self._endpoint, content, thinking, reason, usage)
+        return whole_reply(request, self._endpoint, content, thinking, reason, usage, self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
 
         Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
         """
-        answer = GrowingAnswer(request, self._endpoint)
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         rest = b""
         async with self._client.stream("/chat", self._body(request) | {"stream": True}) as pieces:
             async for piece in pieces:

@@ -134,6 +134,8 @@ class ChatDelta:
 
     text: str = ""
     thinking: str = ""
+    takes_back: bool = False
+    """All text of the pieces before turned out to be thinking: the answer begins with this one."""
     finish_reason: str | None = None
     usage: Usage | None = None
     model: str = ""

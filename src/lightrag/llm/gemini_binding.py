@@ -24,6 +24,7 @@ from lightrag.llm.extras import imported
 from lightrag.llm.http_client import CONNECT_SECONDS
 from lightrag.llm.late_client import LateClient
 from lightrag.llm.network import client_options, current_gatekeeper
+from lightrag.llm.thinking import ThinkingHabit
 from lightrag.llm.usage import note_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
@@ -62,6 +63,7 @@ class GeminiChat:
         self._timeout = timeout
         self._facts = ModelFacts("gemini", model, public_url(url), variant=fingerprint(self._options))
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
+        self._habit = ThinkingHabit()
         self._client = _GeminiClient(url, api_key, timeout, self._endpoint)
 
     @property
@@ -83,14 +85,14 @@ class GeminiChat:
         reason = _reason(response)
         if reason is None:
             raise self._endpoint.unusable("the answer holds no candidate")
-        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(response))
+        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(response), self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
 
         Raises `ModelUnreachable` where the stream breaks off before the answer is finished.
         """
-        answer = GrowingAnswer(request, self._endpoint)
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         sdk = await self._client.sdk()
         arguments = self._arguments(request)
         with self._client.translated():

@@ -19,6 +19,7 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, M
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.http_client import HttpClient, bearer
 from lightrag.llm.http_embedding import HttpEmbedding, Purpose
+from lightrag.llm.thinking import ThinkingHabit
 from lightrag.llm.vectors import Encoded
 
 DEFAULT_HOST = "http://localhost:9600"
@@ -44,6 +45,7 @@ class LollmsChat:
         self._options = dict(options or {})
         self._facts = ModelFacts("lollms", model, public_url(url), variant=fingerprint(self._options))
         self._endpoint = _endpoint(model, self._facts.host, api_key)
+        self._habit = ThinkingHabit()
         self._client = HttpClient(url, timeout, self._endpoint, bearer(api_key))
 
     @property
@@ -55,11 +57,11 @@ class LollmsChat:
         """Return the whole answer; raises `UnusableAnswer` where it is empty."""
         raw = await self._client.post("/lollms_generate", self._body(request, streams=False))
         self._refuse_report(raw)
-        return whole_reply(request, self._endpoint, raw.decode("utf-8", "replace"), "", "stop", None)
+        return whole_reply(request, self._endpoint, raw.decode("utf-8", "replace"), "", "stop", None, self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call."""
-        answer = GrowingAnswer(request, self._endpoint)
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         async with self._client.stream("/lollms_generate", self._body(request, streams=True)) as pieces:
             async for piece in pieces:

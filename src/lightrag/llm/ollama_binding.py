@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import urlsplit
 
 from lightrag.errors import ModelError, UnusableAnswer
-from lightrag.llm.answer import finish_reason
+from lightrag.llm.answer import GrowingAnswer, finish_reason, whole_reply
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.ollama_client import OllamaClient
-from lightrag.llm.thinking import ThinkingSplitter, split_thinking
-from lightrag.llm.usage import estimate_usage, note_tokens
+from lightrag.llm.thinking import ThinkingHabit
+from lightrag.llm.usage import note_tokens
 from lightrag.llm.vectors import batches, decode_vectors, joined
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class OllamaChat:
         self._client = OllamaClient(url, api_key, timeout, self._endpoint)
         self._asking = asyncio.Lock()
         self._num_ctx: int | None = None
+        self._habit = ThinkingHabit()
 
     @property
     def facts(self) -> ModelFacts:
@@ -74,14 +75,9 @@ class OllamaChat:
                 response = await self._whole(request)
         except TimeoutError:
             raise self._endpoint.late(self._timeout) from None
-        content = response.message.content or ""
-        text, thinking = split_thinking(content)
-        thinking = "\n".join(filter(None, (response.message.thinking, thinking)))
+        content, thinking = response.message.content or "", response.message.thinking or ""
         reason = finish_reason(response.done_reason)
-        if not text.strip():
-            raise self._endpoint.empty(reason)
-        usage = _usage(response) or estimate_usage(request, content + thinking)
-        return ChatReply(text=text, finish_reason=reason, usage=usage, thinking=thinking)
+        return whole_reply(request, self._endpoint, content, thinking, reason, _usage(response), self._habit)
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatDelta]:
         """Yield the answer as it is written. Closing the iterator ends the call.
@@ -90,32 +86,20 @@ class OllamaChat:
         """
         arguments = await self._arguments(request)
         sdk = await self._client.sdk()
-        splitter = ThinkingSplitter()
-        said, thought, last = "", "", None
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
         with self._client.translated():
             parts = cast("AsyncGenerator[ChatResponse]", await sdk.chat(**arguments, stream=True))
         try:
             with self._client.translated():
                 async for part in parts:
-                    text, thinking = splitter.feed(part.message.content or "")
-                    thinking = (part.message.thinking or "") + thinking
-                    said, thought = said + text, thought + thinking
+                    for delta in answer.add(part.message.content or "", part.message.thinking or ""):
+                        yield delta
                     if part.done:
-                        last = part
-                    if text or thinking:
-                        yield ChatDelta(text=text, thinking=thinking)
+                        answer.finish_reason, answer.usage = finish_reason(part.done_reason), _usage(part)
         finally:
             await parts.aclose()
-        text, thinking = splitter.finish()
-        if text or thinking:
-            yield ChatDelta(text=text, thinking=thinking)
-        if last is None:
-            raise self._endpoint.unreachable("the stream ended before the answer was finished")
-        reason = finish_reason(last.done_reason)
-        if not (said + text).strip():
-            raise self._endpoint.empty(reason)
-        usage = _usage(last) or estimate_usage(request, said + text + thought + thinking)
-        yield ChatDelta(finish_reason=reason, usage=usage)
+        for delta in answer.close():
+            yield delta
 
     async def aclose(self) -> None:
         """Release connections."""

@@ -16,13 +16,13 @@ from typing import Any, Literal
 
 import orjson
 
-from lightrag.llm.answer import finish_reason
+from lightrag.llm.answer import GrowingAnswer, finish_reason, whole_reply
 from lightrag.llm.chat_body import chat_body
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, FloatArray, ModelFacts, Usage
 from lightrag.llm.endpoint import Endpoint, fingerprint, public_url
 from lightrag.llm.openai_client import Concessions, Gateway, OpenAIClient
-from lightrag.llm.thinking import ThinkingSplitter, split_thinking
-from lightrag.llm.usage import estimate_usage, note_tokens, told_tokens
+from lightrag.llm.thinking import ThinkingHabit
+from lightrag.llm.usage import note_tokens, told_tokens
 from lightrag.llm.vectors import batches, by_index, decode_vectors, joined
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -62,6 +62,7 @@ class OpenAIChat:
         self._endpoint = Endpoint(model, self._facts.host, "the model's name", api_key or "")
         self._client = OpenAIClient(url, api_key, timeout, headers, self._endpoint, gateway)
         self._concessions = Concessions()
+        self._habit = ThinkingHabit()
 
     @property
     def facts(self) -> ModelFacts:
@@ -87,27 +88,23 @@ class OpenAIChat:
         """
         body = self._body(request) | {"stream": True, "stream_options": {"include_usage": True}}
         events = await self._concessions.attempt(body, lambda sent: self._client.open("/chat/completions", sent))
-        state = _StreamState()
+        answer = GrowingAnswer(request, self._endpoint, self._habit)
+        count = 0
         try:
             with self._client.translated():
                 async for event in events:
-                    for delta in state.deltas(self._checked(event)):
+                    count += 1
+                    for delta in _deltas(self._checked(event), answer):
                         yield delta
         finally:
             with self._client.translated():
                 await events.close()
-        for delta in state.rest():
-            yield delta
-        if not state.events:
+        if not count:
             raise self._endpoint.unusable("the server sent no piece of an answer", "check the base URL")
         if events.is_complete:
-            state.finish_reason = state.finish_reason or "stop"
-        if state.finish_reason is None:
-            raise self._endpoint.unreachable("the stream ended before the answer was finished")
-        if not state.text.strip():
-            raise self._endpoint.empty(state.finish_reason)
-        usage = state.usage or estimate_usage(request, state.text + state.thinking)
-        yield ChatDelta(finish_reason=state.finish_reason, usage=usage)
+            answer.finish_reason = answer.finish_reason or "stop"
+        for delta in answer.close():
+            yield delta
 
     async def aclose(self) -> None:
         """Release connections."""
@@ -125,13 +122,8 @@ class OpenAIChat:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             start = raw[:80].decode("utf-8", "replace")
             raise self._endpoint.unusable(f"the answer is not a chat completion, it begins {start!r}") from error
-        text, thinking = split_thinking(content)
-        thinking = "\n".join(filter(None, (_reasoning(message), thinking)))
-        reason = finish_reason(choice.get("finish_reason"))
-        if not text.strip():
-            raise self._endpoint.empty(reason)
-        usage = _usage(data.get("usage")) or estimate_usage(request, content + thinking)
-        return ChatReply(text=text, finish_reason=reason, usage=usage, thinking=thinking)
+        reason, usage = finish_reason(choice.get("finish_reason")), _usage(data.get("usage"))
+        return whole_reply(request, self._endpoint, content, _reasoning(message), reason, usage, self._habit)
 
     def _checked(self, data: Any) -> dict[str, Any]:
         """Return a decoded body; raises what an error inside a successful response stands for."""
@@ -142,41 +134,17 @@ class OpenAIChat:
         return data
 
 
-@dataclasses.dataclass(slots=True)
-class _StreamState:
-    """What has been seen of a streamed answer."""
-
-    splitter: ThinkingSplitter = dataclasses.field(default_factory=ThinkingSplitter)
-    text: str = ""
-    thinking: str = ""
-    finish_reason: str | None = None
-    usage: Usage | None = None
-    events: int = 0
-
-    def deltas(self, event: Mapping[str, Any]) -> list[ChatDelta]:
-        """Take an event; return what it adds."""
-        self.events += 1
-        self.usage = _usage(event.get("usage")) or self.usage
-        choices = event.get("choices")
-        if not choices:
-            return []
-        delta = choices[0].get("delta") or {}
-        reason = choices[0].get("finish_reason")
-        if reason:
-            self.finish_reason = finish_reason(reason)
-        text, thinking = self.splitter.feed(_content(delta.get("content")))
-        return self._noted(text, _reasoning(delta) + thinking)
-
-    def rest(self) -> list[ChatDelta]:
-        """Return what was held back."""
-        return self._noted(*self.splitter.finish())
-
-    def _noted(self, text: str, thinking: str) -> list[ChatDelta]:
-        if not text and not thinking:
-            return []
-        self.text += text
-        self.thinking += thinking
-        return [ChatDelta(text=text, thinking=thinking)]
+def _deltas(event: Mapping[str, Any], answer: GrowingAnswer) -> list[ChatDelta]:
+    """Return what an event adds to an answer."""
+    answer.usage = _usage(event.get("usage")) or answer.usage
+    choices = event.get("choices")
+    if not choices:
+        return []
+    reason = choices[0].get("finish_reason")
+    if reason:
+        answer.finish_reason = finish_reason(reason)
+    delta = choices[0].get("delta") or {}
+    return answer.add(_content(delta.get("content")), _reasoning(delta))
 
 
 class OpenAIEmbedding:

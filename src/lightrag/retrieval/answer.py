@@ -9,11 +9,13 @@ from lightrag.errors import ConfigurationError
 from lightrag.llm.contracts import ChatModel, ChatRequest, Message, Role, Usage
 from lightrag.prompts import fill
 from lightrag.retrieval.context import context_text
-from lightrag.types import Outcome, QueryParam, QueryResult, RankedChunk, Retrieved, Thinking
+from lightrag.types import Outcome, QueryParam, QueryResult, RankedChunk, Retrieved, TakesBack, Thinking
 
 NO_CONTEXT_ANSWER = "Sorry, I'm not able to provide an answer to that question.[no-context]"
 """What LightRAG's clients know as the sign that nothing was found."""
 NO_WISHES = "n/a"
+BREAK = "\n\n"
+"""Stands between thoughts that were taken for the answer, and the answer."""
 QUESTION_HEADING = "---User Query---"
 
 _ROLES: Mapping[str, Literal["system", "user", "assistant"]] = {
@@ -127,6 +129,8 @@ async def _pieces(
         async for delta in deltas:
             if with_thinking and delta.thinking:
                 yield Thinking(delta.thinking)
+            if delta.takes_back:
+                yield TakesBack(BREAK)
             if delta.text:
                 yield delta.text
             if delta.finish_reason is not None:

@@ -69,6 +69,12 @@ async def collect(model: ChatModel, request: ChatRequest) -> list[ChatDelta]:
     return [delta async for delta in model.stream(request)]
 
 
+def after_what_was_taken_back(deltas: list[ChatDelta]) -> list[ChatDelta]:
+    """Return the pieces from the last one on that took back what came before it; all where none did."""
+    begins = [number for number, delta in enumerate(deltas) if delta.takes_back]
+    return deltas[begins[-1] :] if begins else deltas
+
+
 def closed_port() -> int:
     """Return a port of this machine on which nobody listens."""
     with socket.socket() as listener:
@@ -254,6 +260,42 @@ class ChatContract(_Contract):
             await model.aclose()
         assert "".join(delta.text for delta in deltas) == "Yes <3."
         assert "".join(delta.thinking for delta in deltas) == "Hmm."
+
+    async def test_thinking_that_was_never_opened_is_no_part_of_the_answer(self) -> None:
+        said = Reaction.says("Hmm, so.\n</think>\n\nYes.")
+        async with self.server_type() as server:
+            server.script(*[said] * 5, Reaction.says("Hmm, s", finish_reason="length"))
+            model = self.make(server)
+            first, second = [await collect(model, ask()) for _ in range(2)]
+            reply = await model.complete(ask())
+            fresh = self.make(server)
+            assert (await fresh.complete(ask())).text == "Yes."
+            taught = await collect(fresh, ask())
+            with pytest.raises(UnusableAnswer, match="cut off before any text"):
+                await collect(fresh, ask())
+            await model.aclose()
+            await fresh.aclose()
+        assert (reply.text, reply.thinking) == ("Yes.", "Hmm, so.")
+        # The first stream cannot know; later ones do, and so does the first one after a whole answer.
+        assert "".join(delta.text for delta in after_what_was_taken_back(first)) == "Yes."
+        for deltas in (second, taught):
+            assert "".join(delta.text for delta in deltas) == "Yes."
+            assert "".join(delta.thinking for delta in deltas).strip() == "Hmm, so."
+            assert not any(delta.takes_back for delta in deltas)
+
+    async def test_a_model_that_does_not_think_any_more_still_answers(self) -> None:
+        async with self.server_type() as server:
+            server.script(Reaction.says("Hmm.</think>Yes."), *[Reaction.says("one two", usage=None)] * 4)
+            model = self.make(server)
+            await model.complete(ask())
+            for _ in range(3):
+                *_, last = deltas = await collect(model, ask())
+                assert "".join(delta.text for delta in deltas) == "one two"
+            assert last.usage is not None
+            assert last.usage.completion_tokens < 5
+            pieces = await collect(model, ask())
+            await model.aclose()
+        assert [piece.text for piece in pieces][:2] == ["one", " two"]
 
     async def test_a_stream_arrives_in_pieces_and_ends_with_its_cost(self) -> None:
         async with self.server_type() as server:

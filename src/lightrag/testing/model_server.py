@@ -123,6 +123,8 @@ class ModelServer:
     `rejects`: request fields that are refused by name (400). `models`: when given, other models are refused (404).
     `react`: told path and body of every model call, returns how to react to it, or None to answer normally.
     `fail_every`: every n-th chat call answers 429 or 500 in turn. `record`: keep requests for inspection.
+    `thoughts`: what answers begin with, closed by a tag that they do not open, as where a chat template opens it.
+    `finish_reason`: why answers end; empty where the server does not say.
     """
 
     def __init__(
@@ -141,6 +143,8 @@ class ModelServer:
         react: Callable[[str, JsonBody], Reaction | None] | None = None,
         fail_every: int = 0,
         record: bool = True,
+        thoughts: str = "",
+        finish_reason: str = "stop",
     ) -> None:
         self.requests: list[RecordedRequest] = []
         self.url = ""
@@ -151,6 +155,8 @@ class ModelServer:
         self._embed_latency = latency if embed_latency is None else embed_latency
         self._context_tokens, self._api_key, self._models = context_tokens, api_key, tuple(models)
         self._react, self._fail_every, self._record = react, fail_every, record
+        self._before = f"{thoughts}\n</think>\n\n" if thoughts else ""
+        self._finish_reason = finish_reason
         self._script: deque[Reaction | None] = deque()
         self._counts: Counter[str] = Counter()
         self._busy = 0.0
@@ -368,8 +374,8 @@ class ModelServer:
         prompt = sum(map(len, _texts(body)))
         answer = reaction.answer
         if answer is None:
-            text = self._answer(body)
-            answer = Answer(text, usage=(prompt // 4, max(1, len(text) // 4)))
+            text = self._before + self._answer(body)
+            answer = Answer(text, finish_reason=self._finish_reason, usage=(prompt // 4, max(1, len(text) // 4)))
         self._counts["prompt_chars"] += prompt
         self._counts["completion_chars"] += len(answer.text)
         if not dialect.wants_stream(body):
@@ -458,6 +464,8 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--dim", type=int, default=1024, help="length of embeddings")
     parser.add_argument("--openie", type=Path, help="JSON file of recorded extractions to replay")
     parser.add_argument("--fail-every", type=int, default=0, help="every n-th chat call answers 429 or 500 in turn")
+    parser.add_argument("--thoughts", default="", help="begin answers with these, closed by a tag that was not opened")
+    parser.add_argument("--finish-reason", default="stop", help="why answers end; empty to leave it out")
     return parser
 
 
@@ -470,6 +478,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         openie=arguments.openie,
         fail_every=arguments.fail_every,
         record=False,
+        thoughts=arguments.thoughts,
+        finish_reason=arguments.finish_reason,
     )
     await server.start(arguments.port)
     try:
