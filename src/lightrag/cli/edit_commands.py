@@ -10,7 +10,7 @@ from lightrag.cli.access_commands import WorkingDir
 from lightrag.cli.running import Where, run
 
 edits_app = typer.Typer(
-    help="Look at what was changed in the graph by hand, and take it back.", no_args_is_help=True, rich_markup_mode=None
+    help="Look at and undo changes of the graph by hand.", no_args_is_help=True, rich_markup_mode=None
 )
 
 Url = Annotated[str | None, typer.Option("--url", help="Work on the server at this address.", show_default=False)]

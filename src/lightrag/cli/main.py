@@ -10,9 +10,10 @@ import typer
 from lightrag.cli.access_commands import audit, keys_app, token_app, user_app
 from lightrag.cli.edit_commands import edits_app
 from lightrag.cli.running import Where, run
+from lightrag.cli.tags import tags_of
 from lightrag.cli.usage_commands import usage
 from lightrag.cli.workspace_commands import workspace_app
-from lightrag.types import MODES, DocumentFilter, Mode, TagValue
+from lightrag.types import MODES, DocumentFilter, Mode
 
 app = typer.Typer(
     name="lightrag",
@@ -33,8 +34,6 @@ app.add_typer(workspace_app, name="workspace")
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(keys_app, name="keys")
-app.command("audit")(audit)
-app.command("usage")(usage)
 
 Url = Annotated[str | None, typer.Option("--url", help="Work on the server at this address.", show_default=False)]
 ApiKey = Annotated[
@@ -106,7 +105,7 @@ def ingest(
     from lightrag.cli.ingest import ingest as work
 
     where = Where(url, api_key, working_dir, input_dir, workspace)
-    raise typer.Exit(run(work(where, paths, _tags(tag, "--tag"), waits=wait)))
+    raise typer.Exit(run(work(where, paths, tags_of(tag, "--tag"), waits=wait)))
 
 
 @app.command()
@@ -338,6 +337,10 @@ def version() -> None:
     typer.echo(f"lightrag-server {installed('lightrag-server')}")
 
 
+app.command("usage")(usage)
+app.command("audit")(audit)
+
+
 @config_app.command("show")
 def config_show(
     changed: Annotated[bool, typer.Option("--changed", help="Only what is not at its default.")] = False,
@@ -371,33 +374,7 @@ def _mode(mode: str) -> Mode:
 
 
 def _filter(docs: list[str] | None, paths: list[str] | None, tags: list[str] | None) -> DocumentFilter:
-    return DocumentFilter(tuple(docs or ()), tuple(paths or ()), _tags(tags, "--filter-tag"))
-
-
-def _tags(pairs: list[str] | None, option: str) -> dict[str, TagValue]:
-    """Return tags; numbers and true/false become what they look like, a repeated key becomes a list."""
-    tags: dict[str, TagValue] = {}
-    for pair in pairs or ():
-        key, sign, text = pair.partition("=")
-        if not key or not sign:
-            raise typer.BadParameter(f"'{pair}' should be key=value", param_hint=option)
-        before = tags.get(key)
-        if before is None:
-            tags[key] = _tag_value(text)
-        else:
-            tags[key] = [*(before if isinstance(before, list) else [str(before)]), text]
-    return tags
-
-
-def _tag_value(text: str) -> TagValue:
-    if text in {"true", "false"}:
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    return DocumentFilter(tuple(docs or ()), tuple(paths or ()), tags_of(tags, "--filter-tag"))
 
 
 def main() -> None:

@@ -31,6 +31,13 @@ def read_password() -> str:
 
 def main() -> None:
     """Run the command by itself."""
-    from lightrag.cli.main import app
+    from lightrag.cli.main import hash_password as command
 
-    app(["hash-password", *sys.argv[1:]])
+    alone = typer.Typer(
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    alone.command()(command)
+    alone(prog_name="lightrag-hash-password")
