@@ -83,6 +83,26 @@ async def test_it_can_be_cancelled_and_questions_are_answered_meanwhile(real: Re
         assert (await ada.ask("What did Ada write then?")).status_code == 200
 
 
+async def test_a_change_that_is_given_up_leaves_what_stands_in_for_the_model(real: Real) -> None:
+    async with (
+        ModelServer(dimension=32) as first,
+        ModelServer(dimension=48, embed_latency=30) as second,
+        real() as server,
+    ):
+        ada = Tenant(server, "tenant-a")
+        await _prepared(ada, first, second)
+        await ada.add("VLLM", "old", "embedding", first.openai_url)
+        await ada.add("LocalAI", "old", "embedding", first.openai_url)
+        chain = [OLD, "old___VLLM@VLLM", "old___LocalAI@LocalAI"]
+        assert (await ada.send("/llm/defaults", {"embedding": chain}, "PUT")).json()["retcode"] == 0
+        assert (await ada.send("/llm/re_embed", {"model": NEW})).json()["retcode"] == 0
+        gone = {"llm_factory": "LocalAI", "llm_name": "old"}
+        assert (await ada.send("/llm/delete_llm", gone)).json()["retcode"] == 0
+        cancelled = await server.client.request("DELETE", "/llm/re_embed", headers=ada.headers)
+        assert cancelled.json()["data"]["state"] == "cancelled", cancelled.text
+        assert (await ada.get("/llm/defaults"))["embedding"] == chain[:2]
+
+
 async def test_models_that_are_none_are_refused(real: Real) -> None:
     async with ModelServer(dimension=32) as first, real() as server:
         ada = Tenant(server, "tenant-a")

@@ -161,7 +161,6 @@ async def start_re_embedding(request: Request, desk: DeskDep, engine: EngineDep)
     wish = optional_text(await read_fields(request), "model")
     place = await desk.found()
     defaults = {} if place is None else await place.registry.defaults(place.workspace_id)
-    before = defaults.get("embedding", ())[:1]
     if wish is None:
         name = engine.wanted_embedding()
     else:
@@ -172,8 +171,7 @@ async def start_re_embedding(request: Request, desk: DeskDep, engine: EngineDep)
         from lightrag.tenancy.workspace_models import recorded_name
 
         name = recorded_name(found[0])
-    noted = before[0].text if before else ""
-    await engine.re_embedding.start(name, noted)
+    await engine.re_embedding.start(name, "\n".join(ref.text for ref in defaults.get("embedding", ())))
     if place is not None and wish is not None and ref is not None:
         # What the workspace wishes for; until the switch its data decide.
         await place.registry.set_defaults(desk.actor, place.workspace_id, {"embedding": [ref]})
@@ -192,8 +190,8 @@ async def cancel_re_embedding(desk: DeskDep, engine: EngineDep) -> Response:
     status = await engine.re_embedding.cancel()
     place = await desk.found()
     if place is not None:
-        ref = desk.catalogue.ref(status.before)
-        refs = [] if ref is None else [ref]
+        left = {model.ref for model in await place.registry.models(place.workspace_id)}
+        refs = [ref for ref in map(desk.catalogue.ref, status.before.splitlines()) if ref is not None and ref in left]
         await place.registry.set_defaults(desk.actor, place.workspace_id, {"embedding": refs})
     return succeeded(_progress(status))
 
