@@ -7,6 +7,7 @@ relation of one extraction; an *entity* or *relation* is what the graph holds, f
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -28,6 +29,8 @@ ChunkingStrategy = Literal[
 BreakpointType = Literal["percentile", "standard_deviation", "interquartile", "gradient"]
 
 UNKNOWN_SOURCE = "unknown_source"
+
+_SEEN = re.compile(r"[^\s\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 """`file_path` of a document that was inserted without one."""
 
 FIELD_SEPARATOR = "<SEP>"
@@ -68,6 +71,11 @@ class FoundPicture:
     """The page that it is on, where the format has pages."""
 
 
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing: it holds at most white space, zero-width characters and byte order marks."""
+    return _SEEN.search(text) is None
+
+
 class LongText(Protocol):
     """A text that is not held in memory."""
 
@@ -78,7 +86,7 @@ class LongText(Protocol):
 
     @property
     def is_blank(self) -> bool:
-        """Whether there is nothing but white space."""
+        """Whether the text shows nothing."""
         ...
 
     def pieces(self, size: int) -> Iterator[str]:
@@ -107,8 +115,8 @@ class ParsedDocument:
 
     @property
     def is_blank(self) -> bool:
-        """Whether the text is nothing but white space."""
-        return (not self.text or self.text.isspace()) if self.long is None else self.long.is_blank
+        """Whether the text shows nothing."""
+        return is_blank(self.text) if self.long is None else self.long.is_blank
 
     def pieces(self, size: int) -> Iterator[str]:
         """Yield the text in pieces of `size` characters; only the last one may be shorter. Blocking."""

@@ -40,7 +40,7 @@ async def test_empty_file(parse: Parse, name: str) -> None:
     assert await refusal(parse, name, b"") == f"'{name}' is empty."
 
 
-@pytest.mark.parametrize("content", [" \n\t \r\n", "\ufeff", "\x07\x08"])
+@pytest.mark.parametrize("content", [" \n\t \r\n", "\ufeff", "\x07\x08", "\u200b \u2060\n\ufeff"])
 async def test_text_of_nothing_but_blanks(parse: Parse, content: str) -> None:
     assert "holds no text" in await refusal(parse, "a.txt", content)
 

@@ -204,10 +204,16 @@ async def test_a_duplicate_changes_nothing(bench: Workbench) -> None:
     assert await snapshot(bench.storage) == before
 
 
-async def test_an_empty_text_is_refused_and_nothing_of_the_request_is_stored(bench: Workbench) -> None:
+@pytest.mark.parametrize("empty", [" \x00 ", "\u200b\ufeff"])
+async def test_an_empty_text_is_refused_and_nothing_of_the_request_is_stored(bench: Workbench, empty: str) -> None:
     with pytest.raises(InvalidInput, match="Text 2 of 2"):
-        await accept_texts(bench.storage, [TextItem("fine"), TextItem(" \x00 ")], "track", "skip")
+        await accept_texts(bench.storage, [TextItem("fine"), TextItem(empty)], "track", "skip")
     assert (await bench.storage.documents.page())[1] == 0
+
+
+async def test_the_name_of_a_source_is_one_line_without_control_characters(bench: Workbench) -> None:
+    (accepted,) = await accept_texts(bench.storage, [TextItem(ADA, "a\x00b\n c.txt\t")], "track", "skip")
+    assert accepted.record.file_path == "ab  c.txt"
 
 
 async def test_what_was_begun_goes_on_after_a_stop(storage: Storage) -> None:

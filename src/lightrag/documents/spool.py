@@ -8,6 +8,8 @@ import weakref
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from lightrag.types import is_blank
+
 _BLOCK = 1 << 20
 
 
@@ -27,7 +29,7 @@ class SpooledText:
         while content:
             content = content[self._file.write(content) :]
         self.length += len(piece)
-        self.is_blank = self.is_blank and (not piece or piece.isspace())
+        self.is_blank = self.is_blank and is_blank(piece)
 
     def pieces(self, size: int) -> Iterator[str]:
         """Yield the text in pieces of `size` characters; only the last one may be shorter."""

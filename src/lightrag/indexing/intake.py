@@ -23,6 +23,7 @@ from lightrag.types import (
     DocumentRecord,
     ParsedDocument,
     TagValue,
+    is_blank,
 )
 
 SUMMARY_CHARS = 250
@@ -31,6 +32,7 @@ STAMP = "source_stamp"
 OnConflict = Literal["skip", "update"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_BREAK = re.compile(r"[\t\n\r]+")
 _NO_SOURCE = frozenset({"", UNKNOWN_SOURCE, "no-file-path"})
 
 
@@ -85,6 +87,11 @@ def clean_document_text(text: str) -> str:
     return _CONTROL.sub("", text).strip()
 
 
+def _clean_source(source: str) -> str:
+    """Return the name of a source on one line: it stands in lists, logs and citations."""
+    return _CONTROL.sub("", _BREAK.sub(" ", source)).strip()
+
+
 def summary_of(text: str) -> str:
     """Return the beginning of a text for lists."""
     return text if len(text) <= SUMMARY_CHARS else text[:SUMMARY_CHARS] + "..."
@@ -101,7 +108,7 @@ async def accept_texts(
     """
     texts = [clean_document_text(item.text) for item in items]
     for number, text in enumerate(texts, start=1):
-        if not text:
+        if is_blank(text):
             raise InvalidInput(f"Text {number} of {len(texts)} is empty; send at least one visible character")
     outcomes: list[Accepted] = []
     async with storage.transaction() as tx:
@@ -111,7 +118,8 @@ async def accept_texts(
 
 
 async def _accept_text(tx: Storage, item: TextItem, text: str, track_id: str, on_conflict: OnConflict) -> Accepted:
-    file_path = UNKNOWN_SOURCE if (item.file_path or "").strip() in _NO_SOURCE else str(item.file_path).strip()
+    source = _clean_source(item.file_path or "")
+    file_path = UNKNOWN_SOURCE if source in _NO_SOURCE else source
     doc_id = item.doc_id or document_id(text, file_path)
     content_hash = md5_hex(text)
     existing = (await tx.documents.get([doc_id])).get(doc_id)
