@@ -59,6 +59,7 @@ DAMAGE = {
     "what documents know of their chunks": "UPDATE document SET body = json_set(body, '$.chunks_list', json('[]'))",
     "numbers of vectors": (
         "UPDATE vector_chunks SET embedding = x'00' WHERE id % 2;"
+        " UPDATE vector_relationships SET embedding = zeroblob(length(embedding)) WHERE id % 2;"
         " UPDATE vector_entities SET embedding = CAST(x'0000c07f' || substr(embedding, 5) AS BLOB) WHERE id % 2"
     ),
     "numbers of codes": "UPDATE code_entities SET code = zeroblob(length(code))",

@@ -132,13 +132,22 @@ def _wrong_codes(conn: sqlite3.Connection, kind: VectorKind) -> int:
 
 
 def _unusable(conn: sqlite3.Connection, kind: VectorKind) -> Iterator[str]:
-    """Yield the keys of vectors of another length than all, or whose numbers no embedding gave."""
-    after = 0
-    sql = f"SELECT id, key, embedding FROM vector_{kind.value} WHERE id > ? ORDER BY id LIMIT ?"
+    """Yield the keys of vectors of another length than all, or whose numbers no embedding gave.
+
+    Zeros are what a model has no vector for, unless the code tells that there was one.
+    """
+    after, size = 0, _size(conn)
+    empty = encode_blobs(np.zeros((1, size // 4), np.float32))[0] if size else b""
+    sql = (
+        f"SELECT id, key, embedding, code FROM vector_{kind.value} LEFT JOIN code_{kind.value} USING (id)"
+        " WHERE id > ? ORDER BY id LIMIT ?"
+    )
     while rows := conn.execute(sql, (after, _AT_ONCE)).fetchall():
         after = rows[-1][0]
-        usable = _usable({id: embedding for id, _, embedding in rows}, _size(conn))
-        yield from (key for id, key, _ in rows if id not in usable)
+        usable = _usable({id: embedding for id, _, embedding, _ in rows}, size)
+        for id, key, _, code in rows:
+            if id not in usable or (not usable[id].any() and code not in (None, empty)):
+                yield key
 
 
 def _codes(embeddings: Mapping[int, bytes], size: int) -> dict[int, bytes]:
