@@ -12,6 +12,7 @@ from typing import Any
 
 from lightrag.callers import calling_as
 from lightrag.errors import LightRAGError, LimitReached, StorageUnavailable
+from lightrag.finishing import to_the_end
 from lightrag.indexing.document_job import DocumentJob, Superseded
 from lightrag.indexing.job_tools import JobTools
 from lightrag.indexing.owner import is_dead
@@ -427,7 +428,7 @@ class Pipeline:
             progress.docs_done += 1
             self._active.pop(record.id, None)
             if not job.released:
-                await asyncio.shield(self._release(record.id))
+                await to_the_end(self._release(record.id))
             self._wake.set()
 
     async def _index(self, job: DocumentJob, record: DocumentRecord) -> None:
