@@ -79,13 +79,17 @@ class CandidateFinder:
         chunk_ids = None if scope is None else scope.chunk_ids
         names = None if scope is None else scope.names
         pairs = None if scope is None else scope.relation_keys
-        dense, lexical, entities, relations = await asyncio.gather(
-            self._near(VectorKind.CHUNKS, vectors.question, max(chunk_top_k, DEPTH), chunk_ids),
-            self._lexical(question, chunk_ids) if LEXICAL in lists else _nothing(),
-            self._near(VectorKind.ENTITIES, vectors.low, top_k, names) if ENTITIES in lists else _nothing(),
-            self._near(VectorKind.RELATIONS, vectors.high, top_k, pairs) if RELATIONS in lists else _nothing(),
-        )
-        return Candidates(dense, lexical, entities, relations)
+        searches = {DENSE: self._near(VectorKind.CHUNKS, vectors.question, max(chunk_top_k, DEPTH), chunk_ids)}
+        if LEXICAL in lists:
+            searches[LEXICAL] = self._lexical(question, chunk_ids)
+        if ENTITIES in lists:
+            searches[ENTITIES] = self._near(VectorKind.ENTITIES, vectors.low, top_k, names)
+        if RELATIONS in lists:
+            searches[RELATIONS] = self._near(VectorKind.RELATIONS, vectors.high, top_k, pairs)
+        if len(searches) == 1:
+            return Candidates(dense=await searches[DENSE])
+        found = await asyncio.gather(*searches.values())
+        return Candidates(**dict(zip(searches, found, strict=True)))
 
     async def _near(self, kind: VectorKind, query: Vector, top_k: int, within: Collection[str] | None) -> Sequence[Hit]:
         if within is not None and not within:
@@ -104,7 +108,3 @@ class CandidateFinder:
         if self._storage.lexical is None or not terms or (within is not None and not within):
             return []
         return await self._storage.lexical.search(terms, DEPTH, within=within)
-
-
-async def _nothing() -> Sequence[Hit]:
-    return []

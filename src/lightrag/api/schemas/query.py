@@ -92,7 +92,7 @@ class QueryRequest(Body):
     def _long_enough(cls, query: str, info: ValidationInfo) -> str:
         query = query.strip()
         needed = 1 if info.data.get("mode") == "bypass" else MIN_QUERY_WEIGHT
-        if _weight(query) < needed:
+        if len(query) < needed and _weight(query) < needed:
             raise PydanticCustomError(
                 "string_too_short",
                 "String should have at least {min_length} characters" if needed > 1 else "Query must not be empty",

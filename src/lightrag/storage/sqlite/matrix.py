@@ -82,13 +82,12 @@ class Snapshot:
             dots = np.asarray(numkong.cdist(unit[None], rows, "dot", out_dtype="float32"), np.float32)
             scores = dots[0].clip(-1.0, 1.0).tolist()
             keys = self.exact.keys
-            hits = [
-                Hit(keys[place], score)
+            best = sorted(
+                (-score, keys[place])
                 for place, score in zip(places.tolist(), scores, strict=True)
                 if score >= threshold
-            ]
-            hits.sort(key=lambda hit: (-hit.score, hit.key))
-            found.append(hits[:top_k])
+            )
+            found.append([Hit(key, -score) for score, key in best[:top_k]])
         return found
 
     def _places(self, queries: FloatArray, count: int) -> list[IntArray]:
