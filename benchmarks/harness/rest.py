@@ -141,14 +141,22 @@ class Interviewer:
     def context(self, question: Question, mode: str) -> ContextAnswer:
         """Ask for the context only, with keywords given."""
         body = json.dumps(_context_query(question, mode))
+        try:
+            status, content, seconds = self._asked(body)
+        except (ConnectionError, http.client.BadStatusLine):
+            # Servers close connections on which nothing comes for some seconds, while another one has its turn.
+            self._http.close()
+            status, content, seconds = self._asked(body)
+        if status >= 300:
+            raise RuntimeError(f"POST /query answered {status}: {content[:500]!r}")
+        return ContextAnswer(seconds, len(json.loads(content)["response"]))
+
+    def _asked(self, body: str) -> tuple[int, bytes, float]:
         started = time.perf_counter()
         self._http.request("POST", "/query", body, {"Content-Type": "application/json"})
         answer = self._http.getresponse()
         content = answer.read()
-        seconds = time.perf_counter() - started
-        if answer.status >= 300:
-            raise RuntimeError(f"POST /query answered {answer.status}: {content[:500]!r}")
-        return ContextAnswer(seconds, len(json.loads(content)["response"]))
+        return answer.status, content, time.perf_counter() - started
 
 
 class ModelClient:
