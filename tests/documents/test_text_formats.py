@@ -93,6 +93,15 @@ async def test_html_gives_readable_text(parse: Parse) -> None:
     )
 
 
+async def test_html_that_a_style_hides_is_left_out_but_a_page_that_waits_for_a_script_is_read(parse: Parse) -> None:
+    document = await parse(
+        "a.html",
+        '<body style="display:none"><p>seen</p><div style="color: red; Display : none"><p>one</p><img src="x"></div>'
+        '<p style="visibility:hidden">two</p><p style="display: block">also seen</p></body>',
+    )
+    assert document.text == "seen\n\nalso seen"
+
+
 async def test_html_tables_that_only_arrange_a_page_are_not_rows(parse: Parse) -> None:
     document = await parse("a.htm", "<table><tr><td><h1>Menu</h1><td><p>One</p><p>Two</p></table>")
     assert document.text == "# Menu\n\nOne\n\nTwo"

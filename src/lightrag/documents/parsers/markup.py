@@ -17,6 +17,8 @@ from lxml import etree
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.parsers.ooxml import Element, local_name
 
+_WHOLE = frozenset({"html", "body", "main"})
+_HIDING = re.compile(r"(?i)(?:display\s*:\s*none|visibility\s*:\s*hidden)\b")
 _SKIPPED = frozenset(
     (
         *("head", "script", "style", "noscript", "template", "svg", "math", "iframe", "object", "embed", "canvas"),
@@ -149,7 +151,7 @@ class MarkupRenderer:
             self._skipped += 1
             return
         self._take_up()
-        if name in _SKIPPED or "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        if name in _SKIPPED or _is_hidden(name, attributes):
             self._skipped = 1
         else:
             self._start(name, attributes)
@@ -332,3 +334,10 @@ def _trimmed_end(text: str) -> str:
     if not words:
         return ""
     return ("\n" * lines or (" " if text[0].isspace() else "")) + words
+
+
+def _is_hidden(name: str, attributes: Mapping[str, str]) -> bool:
+    """Tell whether an element is not shown. Whole pages that a script is to show are read."""
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    return name not in _WHOLE and _HIDING.search(attributes.get("style") or "") is not None
