@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
-from lightrag.errors import ModelUnreachable, UnusableAnswer
+from lightrag.errors import ModelUnreachable, StorageUnavailable, UnusableAnswer
 from lightrag.llm.cache import CACHED_ROLES, CachedChat, cache_key
 from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, ModelFacts, Role
 from lightrag.testing.fake_models import FakeChat
@@ -93,6 +93,21 @@ async def test_answers_to_users_are_kept_only_when_asked() -> None:
         await CachedChat(asked, store, roles={Role.ANSWER}).complete(ask())
     assert (len(plain.requests), len(asked.requests)) == (2, 1)
     assert next(iter(store.rows)).startswith("default:query:")
+
+
+class Full(Store):
+    """A store on a full disk."""
+
+    async def put(self, rows: Mapping[str, JsonObject]) -> None:
+        raise StorageUnavailable("the disk is full")
+
+
+async def test_on_a_full_disk_questions_are_answered_and_work_on_documents_stops() -> None:
+    cached = CachedChat(FakeChat(["one", "two", "three"]), Full(), roles=[*CACHED_ROLES, Role.ANSWER])
+    assert (await cached.complete(ask(role=Role.KEYWORDS))).text == "one"
+    assert "".join(delta.text for delta in await collect(cached, ask(role=Role.ANSWER))) == "two"
+    with pytest.raises(StorageUnavailable):
+        await cached.complete(ask(role=Role.EXTRACT))
 
 
 async def test_equal_calls_at_the_same_time_are_one() -> None:

@@ -1,6 +1,7 @@
 """Keep paid answers: a call that was made once is not made again, not even after a crash.
 
-An answer is stored, durably, before it is handed on. Answers to questions are kept under the model that gave them,
+An answer is stored, durably, before it is handed on; where the store fails, one to a question is handed on all the
+same. Answers to questions are kept under the model that gave them,
 also where it stood in for another one, so that who asks a model never gets what another one said. What is read out of
 documents is kept under the first model of its chain: it is found again, and forgotten, whichever of them did the work.
 An answer that was cut off at a length limit or by a filter is kept, with that mark, of work on documents, which uses
@@ -15,15 +16,19 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import orjson
 
+from lightrag.errors import StorageError
 from lightrag.llm.contracts import ChatDelta, ChatModel, ChatReply, ChatRequest, ModelFacts, Role
 from lightrag.llm.limiter import closing
 from lightrag.types import JsonObject
+
+_log = logging.getLogger(__name__)
 
 
 class AnswerStore(Protocol):
@@ -236,7 +241,13 @@ class CachedChat:
             row["model"] = reply.given_by
         if self._store_prompts:
             row["original_prompt"] = "\n\n".join(message.content for message in request.messages)
-        await self._store.put({key: row})
+        try:
+            await self._store.put({key: row})
+        except StorageError as error:
+            if request.role not in _OF_THEIR_MODEL:
+                raise
+            # A full disk keeps nobody from reading: the question goes on with the answer that it has.
+            _log.warning("An answer is not kept, so that it is paid for again: %s", error)
 
     def _hit(self, request: ChatRequest, reply: ChatReply) -> ChatReply:
         if self._on_hit is not None:
