@@ -6,11 +6,12 @@ import asyncio
 import errno
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from lightrag.documents import threads
 from lightrag.documents.folder import scan_folder
 from lightrag.documents.formats import SUPPORTED_SUFFIXES
 from lightrag.documents.uploads import remove_abandoned_parts, store_upload
@@ -162,6 +163,24 @@ async def test_a_cancelled_upload_leaves_nothing(tmp_path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["make the folder", "open", "write", "finish"])
+async def test_an_upload_that_is_cancelled_while_a_thread_works_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    steps = iter(["make the folder", "open", "write", "finish"])
+
+    async def in_thread(function: Callable[..., object], /, *args: object) -> object:
+        task = asyncio.current_task()
+        if next(steps) == step and task is not None:
+            task.cancel()
+        return await threads.in_thread(function, *args)
+
+    monkeypatch.setattr("lightrag.documents.uploads.in_thread", in_thread)
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(store_upload(stream(b"one"), tmp_path / "a.txt", 100))
     assert os.listdir(tmp_path) == []
 
 

@@ -53,8 +53,10 @@ async def store_upload(
 async def _store(stream: AsyncIterator[bytes], target: Path, max_bytes: int, overwrite: bool) -> StoredUpload:
     await in_thread(_make_folder, target.parent)
     part = target.parent / f".{uuid.uuid4().hex}{PART_SUFFIX}"
-    writer = await in_thread(_PartWriter, part)
+    writer = _PartWriter(part)
     try:
+        # Inside: who is cancelled meanwhile has made the file all the same.
+        await in_thread(writer.open)
         pending: list[bytes] = []
         held = 0
         async for piece in stream:
@@ -91,7 +93,7 @@ class _PartWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: BinaryIO = path.open("xb", buffering=0)
+        self._file: BinaryIO | None = None
         self._digest = hashlib.md5(usedforsecurity=False)
         self.size = 0
 
@@ -99,7 +101,11 @@ class _PartWriter:
     def md5(self) -> str:
         return self._digest.hexdigest()
 
+    def open(self) -> None:
+        self._file = self._path.open("xb", buffering=0)
+
     def write(self, pieces: list[bytes]) -> None:
+        assert self._file is not None
         for piece in pieces:
             view = memoryview(piece)
             while view:
@@ -108,10 +114,13 @@ class _PartWriter:
             self.size += len(piece)
 
     def finish(self) -> None:
+        assert self._file is not None
         os.fsync(self._file.fileno())
         self._file.close()
 
     def discard(self) -> None:
+        if self._file is None:
+            return
         self._file.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
