@@ -16,7 +16,7 @@ from lightrag.tenancy import reservations
 from lightrag.tenancy.access import AccessControl, AccessRole
 from lightrag.tenancy.audit import Actor, AuditLog
 from lightrag.tenancy.contracts import ModelType
-from lightrag.tenancy.database import ControlDatabase, now_microseconds
+from lightrag.tenancy.database import ControlDatabase
 from lightrag.tenancy.directory import Directory
 from lightrag.tenancy.ledger import Ledger, UsageEntry
 from lightrag.tenancy.limits import Demand, Limit, LimitBook, LimitKind, Subject
@@ -53,7 +53,7 @@ async def _used(database: ControlDatabase, kind: LimitKind) -> tuple[int, int]:
 async def test_64_calls_at_once_exceed_a_budget_by_nothing_that_was_not_in_flight(database: ControlDatabase) -> None:
     limits = [_limit(LimitKind.TOKENS_PER_DAY, 1000), _limit(LimitKind.COST_PER_MONTH, 10_000)]
     # Two books are two processes: what holds them together is the database.
-    books = [LimitBook(database), LimitBook(database)]
+    books = [LimitBook(database, Clock()), LimitBook(database, Clock())]
     chance = random.Random(1)
     spent = 0
 
@@ -199,7 +199,8 @@ async def test_a_minute_without_calls_is_free_at_once(database: ControlDatabase)
 
 
 async def test_64_calls_at_once_never_exceed_the_requests_of_a_minute(database: ControlDatabase) -> None:
-    books, limits = [LimitBook(database), LimitBook(database)], [_limit(LimitKind.REQUESTS_PER_MINUTE, 40)]
+    books = [LimitBook(database, Clock()), LimitBook(database, Clock())]
+    limits = [_limit(LimitKind.REQUESTS_PER_MINUTE, 40)]
 
     async def call(number: int) -> bool:
         try:
@@ -294,8 +295,9 @@ async def test_a_limit_set_late_counts_what_was_used_before(
     database: ControlDatabase, directory: Directory, audit: AuditLog, actor: Actor
 ) -> None:
     one = Subject("workspace", (await directory.create("one", actor)).id)
-    ledger, admin, book = Ledger(database), LimitAdmin(database, audit), LimitBook(database)
-    at, cost = now_microseconds(), 1_250_000
+    clock = Clock()
+    ledger, admin, book = Ledger(database), LimitAdmin(database, audit, clock), LimitBook(database, clock)
+    at, cost = int(NOON * 1e6), 1_250_000
     entry = UsageEntry(one.id, "OpenAI", "gpt-x", ModelType.CHAT, "answer", 900, 0, 50, cost=cost, at=at)
     ledger.record(entry)
     await ledger.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,10 +22,10 @@ MOST = 2**53
 class LimitAdmin:
     """Changes limits, and enters that in the audit log."""
 
-    def __init__(self, database: ControlDatabase, audit: AuditLog) -> None:
+    def __init__(self, database: ControlDatabase, audit: AuditLog, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._audit = audit
-        self._book = LimitBook(database)
+        self._book = LimitBook(database, clock)
 
     async def limits_of(self, subject: Subject) -> tuple[Limit, ...]:
         """Return the limits of a workspace or token. Raises `NotFound` for an unknown one."""
