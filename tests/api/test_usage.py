@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lightrag.tenancy.keyring import new_key_text
 from lightrag.testing.model_server import ModelServer
 
 from .conftest import Real, RealServer
@@ -347,6 +348,36 @@ async def test_the_model_that_the_documents_are_embedded_with_is_in_use(real: Re
         assert "re_embed" in refused.json()["message"]
         assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
         assert (await ada.send("/llm/delete_llm", gone | {"force": True})).json()["retcode"] == 0
+
+
+async def test_a_workspace_whose_embedding_model_cannot_be_used_opens_and_says_why(
+    real: Real, upstream: ModelServer
+) -> None:
+    name = "vectors"
+    key, other_key = new_key_text(), new_key_text()
+    switch = {"llm_factory": "OpenAI-API-Compatible", "llm_name": name}
+    async with real(COSINE_THRESHOLD="-1", LIGHTRAG_KEK=key) as server:
+        ada = Tenant(server, "tenant-a")
+        await ada.add("OpenAI-API-Compatible", name, "embedding", upstream.openai_url)
+        await ada.index(ADA, "ada.txt")
+        await ada.idle()
+    async with real(COSINE_THRESHOLD="-1", LIGHTRAG_KEK=other_key) as server:
+        ada = Tenant(server, "tenant-a")
+        assert "ada.txt" in str(await ada.get("/documents"))
+        refused = await ada.ask("Who wrote it?", only_need_context=True)
+        assert refused.status_code == 409, refused.text
+        assert "cannot be read; set it again (POST /llm/set_api_key)" in refused.json()["detail"]
+        await ada.add("OpenAI-API-Compatible", name, "embedding", upstream.openai_url)
+        assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
+        assert (await ada.send("/llm/enable_llm", switch | {"status": "0"})).json()["retcode"] == 0
+    async with real(COSINE_THRESHOLD="-1", LIGHTRAG_KEK=other_key) as server:
+        ada = Tenant(server, "tenant-a")
+        assert "ada.txt" in str(await ada.get("/documents"))
+        refused = await ada.ask("Who wrote it?", only_need_context=True)
+        assert refused.status_code == 409, refused.text
+        assert "is switched off" in refused.json()["detail"]
+        assert (await ada.send("/llm/enable_llm", switch | {"status": "1"})).json()["retcode"] == 0
+        assert (await ada.ask("Who wrote it?", only_need_context=True)).status_code == 200
 
 
 async def test_a_workspace_is_described_with_its_models_and_what_it_has_used(real: Real, upstream: ModelServer) -> None:

@@ -73,19 +73,22 @@ class PatientEmbedding:
 
 
 class MissingEmbedding:
-    """Stands for the model that the data were made with and that the workspace has no more."""
+    """Stands for the model that the data were made with and that the workspace has no more, or cannot use.
 
-    def __init__(self, recorded: str, wanted: str) -> None:
+    `reason` is a sentence that says why it cannot, with the way out.
+    """
+
+    def __init__(self, recorded: str, wanted: str, reason: str = "") -> None:
         binding, _, name = recorded.partition("/")
         self.facts = ModelFacts(binding, name)
         self._wanted = wanted
+        self._state = f"cannot be used. {reason}" if reason else "it has no more. Add that model again"
 
     async def embed(self, texts: Sequence[str], *, purpose: Literal["document", "query"]) -> FloatArray:
         """Raise `StorageMismatch`, which names the way out."""
         raise StorageMismatch(
-            f"The workspace was indexed with the embedding model '{self.facts.label}', which it "
-            f"has no more. Add that model again, or make all vectors anew with '{self._wanted}': POST "
-            "/llm/re_embed, or lightrag repair --re-embed"
+            f"The workspace was indexed with the embedding model '{self.facts.label}', which {self._state}, or make "
+            f"all vectors anew with '{self._wanted}': POST /llm/re_embed, or lightrag repair --re-embed"
         )
 
     async def aclose(self) -> None:

@@ -81,7 +81,7 @@ class LiveModels:
         plan = None
         if services is not None:
             plan = await self._read(services)
-        own = plan is not None and recorded is not None and self._candidate(plan, recorded.embedding) is not None
+        own = plan is not None and recorded is not None and await self._has(plan, recorded.embedding)
         # Where the data were made with a model of the workspace, the server's does not have to fit them.
         self._base = await open_models(
             self._settings,
@@ -302,10 +302,31 @@ class LiveModels:
             return base
         ref = self._candidate(clients.plan, recorded.embedding)
         model = clients.embedding_for(ref) if ref is not None else None
-        if model is None and clients.embedding is None:
+        if model is not None:
+            return model
+        reason = await self._why_missing(recorded.embedding)
+        if not reason and clients.embedding is None:
             # Without models of its own a workspace is opened as ever: the engine says what does not fit.
             return wanted
-        return model or MissingEmbedding(recorded.embedding, wanted.facts.label)
+        return MissingEmbedding(recorded.embedding, wanted.facts.label, reason)
+
+    async def _has(self, plan: Plan, name: str) -> bool:
+        """Tell whether the workspace has the model that is recorded under a name, usable or not."""
+        return self._candidate(plan, name) is not None or bool(await self._why_missing(name))
+
+    async def _why_missing(self, name: str) -> str:
+        """Return why the embedding model that is recorded under a name cannot be used; empty where there is none."""
+        services = await self._door.existing()
+        if services is None or self.account is None:
+            return ""
+        registry = services.registry
+        for model in await registry.models(self.account.workspace_id):
+            provider = registry.catalogue.get(model.ref.provider)
+            wire = provider.wires.get(model.type) if provider is not None else None
+            is_it = provider is not None and f"{wire}/{provider.bare(model.ref.name)}" == name
+            if model.type is ModelType.EMBEDDING and is_it:
+                return await self.why_unusable(model.ref.text, model.type)
+        return ""
 
     @staticmethod
     def _candidate(plan: Plan, name: str) -> ModelRef | None:
