@@ -60,6 +60,10 @@ class SafeArchive:
     def __contains__(self, name: str) -> bool:
         return name in self._names
 
+    def size(self, name: str) -> int:
+        """Return how many bytes an entry unpacks to. Raises KeyError where there is none of that name."""
+        return self._names[name].file_size
+
     def read(self, name: str) -> bytes:
         """Return an entry's bytes. Raises KeyError where there is none of that name."""
         return self._zip.read(self._names[name])
