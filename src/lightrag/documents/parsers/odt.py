@@ -5,12 +5,17 @@ Format: OpenDocument 1.3 part 3 (OASIS), sections 5, 6 and 9.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from lxml import etree
+
 from lightrag.documents.archive import SafeArchive
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.ooxml import Element, attribute, local, parse_xml
 from lightrag.errors import UnreadableDocument
 
+_BODY_DEPTH = 2
 _SKIPPED = frozenset(
     {
         "tracked-changes",
@@ -37,13 +42,41 @@ def parse(source: Source, out: TextBuilder) -> None:
                 element.text for element in parse_xml(archive.read("meta.xml")).iter() if local(element) == "title"
             )
             out.set_title(next(titles, None))
-        content = parse_xml(archive.read("content.xml"))
-    writer = _Writer(out)
-    for body in (element for element in content if local(element) == "body"):
-        writer.write(body, 0)
+        writer = _Writer(out)
+        with archive.open("content.xml") as stream:
+            for element in _blocks(stream):
+                writer.write_block(element, 0)
     writer.write_notes()
     if out.length == 0:
         raise UnreadableDocument(f"'{source.name}' holds no text.")
+
+
+def _blocks(stream: object) -> Iterator[Element]:
+    """Yield what stands in the text itself, each freed once the next is asked for."""
+    events = etree.iterparse(
+        stream,
+        events=("start", "end"),
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    depth, is_body = 0, False
+    for event, element in events:
+        if event == "start":
+            depth += 1
+            is_body = is_body or (depth == _BODY_DEPTH and local(element) == "body")
+            continue
+        depth -= 1
+        if is_body and depth == _BODY_DEPTH + 1:
+            yield element
+        if depth >= _BODY_DEPTH - 1 and depth <= _BODY_DEPTH + 1:
+            is_body = is_body and depth >= _BODY_DEPTH
+            element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]
 
 
 class _Writer:
@@ -55,18 +88,22 @@ class _Writer:
     def write(self, element: Element, list_depth: int) -> None:
         """Write the blocks below an element."""
         for child in element:
-            name = local(child)
-            if name == "h":
-                level = attribute(child, "outline-level") or "1"
-                self._block("#" * min(int(level) if level.isdigit() else 1, 6) + " ", child)
-            elif name == "p":
-                self._paragraph(child, list_depth)
-            elif name == "list":
-                self.write(child, list_depth + 1)
-            elif name == "table":
-                self._table(child)
-            elif name not in _SKIPPED:
-                self.write(child, list_depth)
+            self.write_block(child, list_depth)
+
+    def write_block(self, block: Element, list_depth: int) -> None:
+        """Write a heading, paragraph, list, table, or what holds such."""
+        name = local(block)
+        if name == "h":
+            level = attribute(block, "outline-level") or "1"
+            self._block("#" * min(int(level) if level.isdigit() else 1, 6) + " ", block)
+        elif name == "p":
+            self._paragraph(block, list_depth)
+        elif name == "list":
+            self.write(block, list_depth + 1)
+        elif name == "table":
+            self._table(block)
+        elif name not in _SKIPPED:
+            self.write(block, list_depth)
 
     def write_notes(self) -> None:
         """Write the footnotes and endnotes in the order of their references."""
