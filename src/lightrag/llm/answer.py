@@ -82,11 +82,16 @@ class GrowingAnswer:
     def __init__(self, request: ChatRequest, endpoint: Endpoint, habit: ThinkingHabit | None = None) -> None:
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
-        self.text = ""
-        self.thinking = ""
+        self._text: list[str] = []
+        self._thinking: list[str] = []
         self._request = request
         self._endpoint = endpoint
         self._splitter = ThinkingSplitter(habit, unlearns=not request.json_object)
+
+    @property
+    def has_text(self) -> bool:
+        """Whether any text has come, blanks included."""
+        return bool(self._text)
 
     def add(self, content: str = "", thinking: str = "") -> list[ChatDelta]:
         """Take a piece, as text and as thinking that came apart from it; return what of it is certain."""
@@ -103,9 +108,9 @@ class GrowingAnswer:
         rest = self._noted(*self._splitter.finish(cut=self.finish_reason in (None, CUT)))
         if self.finish_reason is None:
             raise self._endpoint.unreachable("the stream ended before the answer was finished")
-        if not self.text.strip():
+        if not any(map(str.strip, self._text)):
             raise self._endpoint.empty(self.finish_reason)
-        usage = self.usage or estimate_usage(self._request, self.text + self.thinking)
+        usage = self.usage or estimate_usage(self._request, "".join((*self._text, *self._thinking)))
         return [*rest, ChatDelta(finish_reason=self.finish_reason, usage=usage)]
 
     def _noted(self, text: str, thinking: str) -> list[ChatDelta]:
@@ -113,9 +118,12 @@ class GrowingAnswer:
             return []
         takes_back = self._splitter.takes_back
         if takes_back:
-            self.text, self.thinking = "", self.thinking + self.text
+            self._thinking += self._text
+            self._text = []
         elif self._splitter.was_mistaken:
-            self.thinking = ""
-        self.text += text
-        self.thinking += thinking
+            self._thinking = []
+        if text:
+            self._text.append(text)
+        if thinking:
+            self._thinking.append(thinking)
         return [ChatDelta(text=text, thinking=thinking, takes_back=takes_back)]

@@ -183,7 +183,9 @@ class CachedChat:
         text = ""
         async with closing(self._model.stream(request)) as deltas:
             async for delta in deltas:
-                text = delta.text if delta.takes_back else text + delta.text
+                if delta.takes_back:
+                    text = ""
+                text += delta.text
                 if delta.finish_reason is not None:
                     reply = ChatReply(text, delta.finish_reason, model=delta.model, given_by=delta.given_by)
                     await self._keep(request, reply)

@@ -65,7 +65,7 @@ class LollmsChat:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         async with self._client.stream("/lollms_generate", self._body(request, streams=True)) as pieces:
             async for piece in pieces:
-                if not answer.text:
+                if not answer.has_text:
                     self._refuse_report(piece)
                 for delta in answer.add(decoder.decode(piece)):
                     yield delta
