@@ -89,6 +89,18 @@ def test_repair_mends_what_verify_finds(run: Run, folder: Path) -> None:
     assert run("verify", "--json").exit_code == 0
 
 
+@pytest.mark.usefixtures("indexed")
+def test_repair_mends_what_shows_only_once_something_else_is_mended(run: Run, folder: Path) -> None:
+    connection = sqlite3.connect(folder / "rag_storage" / "lightrag.sqlite3")
+    # Mentions need their chunks.
+    tables = ("kv_text_chunks", "entity_mention", "relation_mention", "chunk")
+    connection.executescript("; ".join(f"DELETE FROM {table}" for table in tables))
+    connection.close()
+    repaired = run("repair")
+    assert repaired.exit_code == 0, repaired.output
+    assert "everything agrees" in repaired.output
+
+
 def _forget_all_entities(database: Path) -> None:
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE entity SET body = NULL, degree = NULL, folded = NULL")

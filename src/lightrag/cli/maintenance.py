@@ -12,6 +12,7 @@ from lightrag.cli.running import FAILED, OK, Where, console, opened
 if TYPE_CHECKING:
     from lightrag.indexing.verify import VerifyReport
 
+_MORE_ROUNDS = 2
 _LISTED = 50
 """Failed documents whose reasons are printed."""
 
@@ -30,13 +31,23 @@ async def verify(where: Where, *, as_json: bool) -> int:
 
 
 async def repair(where: Where) -> int:
-    """Mend what `verify` finds, make missing vectors, and compare again."""
+    """Mend what `verify` finds, make missing vectors, and compare again, as long as that brings something.
+
+    What documents and chunks lost has to be there again before it shows what the graph lacks of it.
+    """
     async with opened(where.settings(), indexes=True) as engine:
         await engine.wait_until_idle()
-        before = await engine.repair()
+        found = before = await engine.repair()
         await engine.wait_until_idle()
         after = await engine.verify()
-    console().print(f"mended: {before.repaired} of {before.problem_count} problems", markup=False)
+        for _ in range(_MORE_ROUNDS):
+            if after.ok or after.problems == before.problems:
+                break
+            before = await engine.repair()
+            await engine.wait_until_idle()
+            after = await engine.verify()
+    mended = max(found.problem_count - after.problem_count, 0)
+    console().print(f"mended: {mended} of {found.problem_count} problems", markup=False)
     _tell(after)
     return OK if after.ok else FAILED
 
