@@ -69,7 +69,7 @@ class RealServer:
 
     async def idle(self) -> None:
         """Return when everything that was sent is indexed."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.engine.wait_until_idle()
 
     async def row(self, doc_id: str) -> dict[str, object]:

@@ -53,10 +53,10 @@ async def live_server(folder: Path, models: ModelServer, **environ: str) -> Asyn
             lambda: HttpToolsProtocol(config=config, server_state=state, app_state={}), sock=listener, backlog=512
         )
         try:
-            async with httpx.AsyncClient(base_url=url) as client:
+            async with httpx.AsyncClient(base_url=url, timeout=60) as client:
                 body = {"text": TEXT, "file_source": "ada.txt"}
                 assert (await client.post("/documents/text", json=body)).status_code == 200
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await app.state.server.engine.wait_until_idle()
             yield url
         finally:

@@ -87,11 +87,11 @@ class Office:
         await self.call("boss", "PUT", f"/access/tokens/{self.ids[who]}/limits", limits)
 
     async def idle(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.engine.wait_until_idle()
 
     async def until(self, status: str, count: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await self.engine.status_counts())[status] < count:
                 await asyncio.sleep(0.05)
 

@@ -56,7 +56,7 @@ async def test_lines_of_requests_and_of_work_in_the_background_name_their_worksp
                 models.script(Reaction.status_code(429, retry_after="0"))
                 body = {"text": f"Ada of {name} wrote a program.", "file_source": "a.txt"}
                 answer = await server.client.post("/documents/text", json=body, headers=headers)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     await tenants.pool.peek(name).wait_until_idle()
                 models.script(Reaction.status_code(429, retry_after="0"))
                 body = {"query": "Who wrote?", "mode": "naive"}

@@ -407,7 +407,7 @@ async def test_an_answer_that_takes_too_long_is_given_up(scripted: Served) -> No
 
 async def test_a_stop_text_ends_the_models_call(scripted: Served) -> None:
     async with scripted(Script(hangs=True)) as (client, engine):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             answer = await client.post("/api/chat", json=ASK | {"options": {"stop": "it"}})
         assert engine.stream_closed.is_set()
     assert [line["message"]["content"] for line in lines(answer)] == ["Ada ", "wrote ", ""]

@@ -62,8 +62,8 @@ def test_no_request_makes_the_server_fail(url: str, operation: Any) -> None:
 
 
 def test_afterwards_the_server_still_works(url: str) -> None:
-    assert httpx.get(f"{url}/health").json()["status"] == "healthy"
-    assert httpx.get(f"{url}/readyz").status_code == 200
+    assert httpx.get(f"{url}/health", timeout=60).json()["status"] == "healthy"
+    assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
 
 
 async def operations(scripted: Served) -> list[tuple[str, str, dict[str, Any]]]:

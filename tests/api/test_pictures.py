@@ -100,7 +100,7 @@ class Tenant:
         return str(await self.engine.get_content(row["id"]))
 
     async def idle(self) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self.engine.wait_until_idle()
 
     @property
@@ -232,7 +232,7 @@ async def test_a_picture_that_was_described_before_the_server_stopped_is_not_pai
         ada = Tenant(server, "tenant-a")
         await ada.sees(vision)
         assert (await ada.upload("notes.docx", word(RED, BLUE))).status_code == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await stuck.wait()
             # Only what is kept by now is not asked for again.
             while not await ada.engine._storage.kv(Namespace.LLM_CACHE).count():
@@ -294,7 +294,7 @@ async def test_at_a_limit_a_document_with_pictures_waits_and_goes_on(real: Real,
         await ada.sees(vision)
         await ada.send("/llm/limits", {"tokens_per_day": 0, "force": True}, "PUT")
         answer = await ada.upload("red.png", RED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await ada.send("/documents/pipeline_status", method="GET")).get("paused_until") is None:
                 await asyncio.sleep(0.02)
         before = list(vision.asked)

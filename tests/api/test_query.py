@@ -357,7 +357,7 @@ async def call_and_leave(app: Any, path: str, leave: asyncio.Event) -> list[dict
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 9621),
     }
-    await asyncio.wait_for(app(scope, receive, send), 10)
+    await asyncio.wait_for(app(scope, receive, send), 60)
     return sent
 
 

@@ -55,7 +55,7 @@ class Tenant:
 
     async def index(self) -> None:
         assert (await self.send("/documents/text", {"text": ADA, "file_source": "a.txt"})).status_code == 200
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self._tenants.pool.peek(self.name).wait_until_idle()
 
     async def ask(self, **more: Any) -> httpx.Response:

@@ -14,7 +14,7 @@ OLD, NEW = "old___OpenAI-API@OpenAI-API-Compatible", "new___OpenAI-API@OpenAI-AP
 
 
 async def _until(tenant: Tenant, *states: str) -> dict[str, Any]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             status: dict[str, Any] = await tenant.get("/llm/re_embed")
             if status["state"] in states:

@@ -28,8 +28,8 @@ def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedPr
 
 def test_one_line_tells_where_it_serves_and_with_what(tmp_path: Path) -> None:
     with running_server(tmp_path, ["--working-dir", "data"]) as (url, _):
-        assert httpx.get(f"{url}/health").json()["status"] == "healthy"
-        page = httpx.get(url, follow_redirects=True)
+        assert httpx.get(f"{url}/health", timeout=60).json()["status"] == "healthy"
+        page = httpx.get(url, follow_redirects=True, timeout=60)
         assert page.status_code == 200
         assert "swagger-ui" in page.text
     assert (tmp_path / "data").is_dir()
@@ -37,7 +37,7 @@ def test_one_line_tells_where_it_serves_and_with_what(tmp_path: Path) -> None:
 
 def test_a_termination_signal_ends_it_cleanly(tmp_path: Path) -> None:
     with running_server(tmp_path) as (url, process):
-        httpx.post(f"{url}/documents/text", json={"text": "Ada wrote the first program."})
+        httpx.post(f"{url}/documents/text", json={"text": "Ada wrote the first program."}, timeout=60)
         process.send_signal(signal.SIGTERM)
         process.wait(30)
     assert "Traceback" not in (tmp_path / "server.log").read_text()
@@ -45,7 +45,7 @@ def test_a_termination_signal_ends_it_cleanly(tmp_path: Path) -> None:
 
 def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
     with running_server(tmp_path, LIGHTRAG_LEASE_SECONDS="1") as (url, process):
-        answer = httpx.post(f"{url}/documents/text", json={"text": "Ada wrote the first program."}).json()
+        answer = httpx.post(f"{url}/documents/text", json={"text": "Ada wrote the first program."}, timeout=60).json()
         process.kill()
         process.wait(30)
     doc_id = answer["documents"][0]["doc_id"]
@@ -53,7 +53,7 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
         deadline = time.monotonic() + 60
         status = ""
         while status != "processed" and time.monotonic() < deadline:
-            status = httpx.get(f"{url}/documents/{doc_id}").json()["status"]
+            status = httpx.get(f"{url}/documents/{doc_id}", timeout=60).json()["status"]
             time.sleep(0.1)
     assert status == "processed"
 
@@ -93,8 +93,8 @@ def test_help_is_printed_without_starting(tmp_path: Path) -> None:
 def test_log_lines_carry_the_request_id_and_no_secret(tmp_path: Path) -> None:
     with running_server(tmp_path, LIGHTRAG_API_KEY="hidden-key", LOG_DIR="logs") as (url, _):
         headers = {"X-API-Key": "hidden-key", "X-Request-ID": "my-request-1"}
-        answer = httpx.get(f"{url}/documents/doc-hidden-key", headers=headers)
-        polled = httpx.get(f"{url}/documents/pipeline_status", headers=headers)
+        answer = httpx.get(f"{url}/documents/doc-hidden-key", headers=headers, timeout=60)
+        polled = httpx.get(f"{url}/documents/pipeline_status", headers=headers, timeout=60)
     logged = (tmp_path / "logs" / "lightrag.log").read_text() + (tmp_path / "server.log").read_text()
     assert (answer.status_code, polled.status_code) == (404, 200)
     assert answer.headers["x-request-id"] == "my-request-1"
@@ -118,12 +118,12 @@ def test_it_serves_https(tmp_path: Path) -> None:
     arguments = ["--ssl", "--ssl-certfile", "cert.pem", "--ssl-keyfile", "key.pem"]
     with running_server(tmp_path, arguments) as (url, _):
         assert url.startswith("https://")
-        assert httpx.get(f"{url}/livez", verify=False).json() == {"status": "ok"}
+        assert httpx.get(f"{url}/livez", verify=False, timeout=60).json() == {"status": "ok"}
 
 
 def test_the_configuration_file_in_the_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("LIGHTRAG_API_KEY=from-file\nTOP_K=7\n")
     with running_server(tmp_path) as (url, _):
-        assert httpx.get(f"{url}/documents").status_code == 403
-        health = httpx.get(f"{url}/health", headers={"X-API-Key": "from-file"})
+        assert httpx.get(f"{url}/documents", timeout=60).status_code == 403
+        health = httpx.get(f"{url}/health", headers={"X-API-Key": "from-file"}, timeout=60)
     assert json.loads(health.text)["auth_mode"] == "enabled"

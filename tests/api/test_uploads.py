@@ -239,7 +239,7 @@ async def test_clearing_deletes_the_files_too(real: Real) -> None:
 
 async def settled(server: RealServer, documents: int) -> None:
     """Return when the scan is over and so many documents are done."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status = (await server.client.get("/documents/pipeline_status")).json()
             if not status["scanning"] and not status["busy"] and await count(server) >= documents:

@@ -43,7 +43,7 @@ async def add(real: Any, workspace: str, text: str, **headers: str) -> None:
     sent = at(workspace, **headers)
     answer = await real.client.post("/documents/text", json={"text": text, "file_source": "a.txt"}, headers=sent)
     assert answer.status_code == 200, answer.text
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (await real.client.get("/documents/pipeline_status", headers=sent)).json()["busy"]:
             await asyncio.sleep(0.05)
 
@@ -199,7 +199,7 @@ async def test_a_workspace_moves_in_one_file(real: Real, tmp_path: Path) -> None
     async with real() as server:
         upload = {"file": ("ada.txt", b"Ada Lovelace wrote the first program in London.")}
         assert (await server.client.post("/documents/upload", files=upload, headers=at("a"))).status_code == 200
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while (await server.client.get("/documents/pipeline_status", headers=at("a"))).json()["busy"]:
                 await asyncio.sleep(0.05)
         archive = (await server.client.get("/workspaces/a/export")).content

@@ -88,7 +88,7 @@ async def test_the_root_workspace_reaches_into_no_tenants_folder(real: Real, tmp
             assert refused.status_code == 400, refused.text
         (tmp_path / "inputs" / "own.txt").write_text("Grace Hopper found the moth.")
         await server.client.post("/documents/scan", headers=KEY)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "own.txt" not in (listed := (await server.client.get("/documents", headers=KEY)).text):
                 await asyncio.sleep(0.05)
             while (await server.client.get("/documents/pipeline_status", headers=KEY)).json()["busy"]:

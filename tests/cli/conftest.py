@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
 from lightrag.cli.main import app
 from lightrag.testing.model_server import ModelServer
 from lightrag.text.tokens import Tokenizer, load_tokenizer
+from tests.api.server_process import running_server
 
 Run = Callable[..., Result]
 NO_MODELS = {"LLM_BINDING": "none", "EMBEDDING_BINDING": "embedded"}
@@ -94,20 +92,8 @@ def _write_notes(folder: Path) -> Path:
 def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server that runs as a process of its own, without models and with the key `secret`."""
     home = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), **NO_MODELS, "LIGHTRAG_API_KEY": "secret"}
-    command = [sys.executable, "-m", "lightrag.api.lightrag_server", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_for(f"{url}/health", process, home / "log")
+    with running_server(home, **{**NO_MODELS, "HOME": str(home), "LIGHTRAG_API_KEY": "secret"}) as (url, _):
         yield url
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture
@@ -128,14 +114,3 @@ def model_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mode
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        assert process.poll() is None, log.read_text()
-        try:
-            if httpx.get(url, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError(f"the server did not answer:\n{log.read_text()}")

@@ -44,10 +44,10 @@ def test_an_edit_that_does_not_exist_cannot_be_taken_back(run: Run) -> None:
 def test_the_edits_of_a_server_are_its_own(run: Run, server_url: str) -> None:
     body = {"entity_name": "Eddystone", "entity_data": {"description": "A lighthouse."}}
     headers = {"X-API-Key": "secret"}
-    made = httpx.post(f"{server_url}/graph/entity/create", json=body, headers=headers).json()["edit_id"]
+    made = httpx.post(f"{server_url}/graph/entity/create", json=body, headers=headers, timeout=60).json()["edit_id"]
     where = ("--url", server_url, "--api-key", "secret")
     assert made in run("edits", "list", "--limit", "1", *where).stdout
     assert run("edits", "undo", made, *where).exit_code == 0
     assert "(undone)" in run("edits", "list", "--limit", "1", *where).stdout
-    exists = httpx.get(f"{server_url}/graph/entity/exists", params={"name": "Eddystone"}, headers=headers)
+    exists = httpx.get(f"{server_url}/graph/entity/exists", params={"name": "Eddystone"}, headers=headers, timeout=60)
     assert exists.json() == {"exists": False}

@@ -86,7 +86,7 @@ class Player:
             request["files"] = [(field, (name, content.encode("latin-1"))) for field, name, content in request["files"]]
         got = await self._client.request(call.method, await self._resolved(call.path), **request)
         self._answers.append(got)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._engine.wait_until_idle()
         return got
 

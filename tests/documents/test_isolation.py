@@ -43,7 +43,7 @@ def is_running(process: int) -> bool:
 
 
 async def until_gone(process: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while is_running(process):
             await asyncio.sleep(0.01)
 

@@ -53,7 +53,7 @@ async def put(bench: Workbench, **texts: str) -> None:
 
 async def settle(bench: Workbench) -> None:
     bench.pipeline.wake()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await bench.pipeline.wait_until_idle()
 
 
@@ -180,7 +180,7 @@ async def test_cancelling_fails_open_documents_and_keeps_the_rest(storage: Stora
     items = [TextItem(f"@ A{n} > B{n}: knows", file_path=f"{n}.txt") for n in range(12)]
     await accept_texts(storage, items, "track", "skip")
     bench.pipeline.wake()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not extractor.begun:
             await asyncio.sleep(0.01)
     assert await bench.pipeline.cancel()
@@ -273,7 +273,7 @@ async def test_a_short_document_gets_through_beside_a_long_one(storage: Storage)
     await accept_texts(storage, [TextItem(long, "long.txt")], "track", "skip")
     await accept_texts(storage, [TextItem("@ Ada > Bob: knows", "short.txt")], "track", "skip")
     bench.pipeline.wake()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await by_path(storage, "short.txt")).status is not DocStatus.PROCESSED:
             await asyncio.sleep(0.01)
     assert (await by_path(storage, "long.txt")).status is DocStatus.PROCESSING
@@ -301,7 +301,7 @@ async def test_vectors_that_could_not_be_made_when_nobody_waited_are_made_later(
     await remove(bench, "bob")
     assert await bench.storage.kv(Namespace.STALE).count() > 0
     bench.embedding.fail_with = None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await bench.storage.kv(Namespace.STALE).count():
             await asyncio.sleep(0.05)
     assert await snapshot(bench.storage) == await fresh(ada=ADA)

@@ -68,7 +68,7 @@ def _job(storage: Storage, model: EmbeddingModel, owner: str = "here") -> ReEmbe
 
 
 async def _ended(job: ReEmbedding) -> ReEmbeddingStatus:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while job.is_running:
             await asyncio.sleep(0.01)
     return await job.status()

@@ -128,7 +128,7 @@ async def embedded(storage: Storage, *offered: StaleText) -> list[tuple[str, ...
 
 
 async def finish(running: asyncio.Task[None], *tickets: Ticket) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for ticket in tickets:
             await ticket.wait()
     running.cancel()

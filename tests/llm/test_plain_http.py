@@ -218,7 +218,7 @@ async def test_a_stream_that_is_closed_early_ends_the_connection(http: httpx2.As
     async with listening(server):
         async with http.stream("GET", server.url) as response:
             assert await anext(response.aiter_bytes()) == b"first"
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
 
 
 async def test_a_cancelled_call_ends_the_connection(http: httpx2.AsyncClient) -> None:
@@ -236,7 +236,7 @@ async def test_a_cancelled_call_ends_the_connection(http: httpx2.AsyncClient) ->
         call = asyncio.create_task(http.get(server.url))
         await asked.wait()
         call.cancel()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 60)
         assert (await asyncio.gather(call, return_exceptions=True))[0].__class__ is asyncio.CancelledError
 
 

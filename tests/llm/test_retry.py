@@ -67,7 +67,7 @@ async def test_a_rate_limit_pauses_every_slot() -> None:
     model = FakeChat([ModelRateLimited("slow down", 60.0), "ok"])
     retrying = RetryingChat(LimitedChat(model, limiter), QUICK, limiter)
     calls = [asyncio.create_task(retrying.complete(ask(str(number)))) for number in range(3)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while limiter.paused_until is None or limiter.active:
             await asyncio.sleep(0)
     assert limiter.waiting == 3

@@ -53,4 +53,4 @@ def test_no_request_makes_the_service_fail(front: Front, operation: Any) -> None
             assert answer.json()["error"]["message"]
 
     call()
-    assert httpx.get(f"{front.url}/health").json()["status"] == "healthy"
+    assert httpx.get(f"{front.url}/health", timeout=60).json()["status"] == "healthy"

@@ -50,7 +50,7 @@ async def test_a_request_that_is_given_up_ends_whenever_that_comes(tmp_path: Pat
     for _ in range(turns):
         await asyncio.sleep(0)
     server.protocol.data_received(encode({"t": "cancel", "id": 7}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not wire.ended:
             await asyncio.sleep(0.001)
     assert wire.ended == [7]

@@ -123,8 +123,8 @@ async def test_each_provider_answers_in_its_dialect_to_its_kind_of_key(
         fields = fields_for(provider, service_account)
         wish = ModelWish(provider.name, "some-model", type.value, fields, base)
         draft = await draft_model(NOTHING, "w", provider, wish, guard)
-        connections = Connections(guard, 10, token_url=f"{google.url}/token")
-        [outcome] = await Prober(connections, 10).probe(draft.candidates)
+        connections = Connections(guard, 60, token_url=f"{google.url}/token")
+        [outcome] = await Prober(connections, 60).probe(draft.candidates)
         assert outcome.is_ok, outcome.message
         asked = [one for one in server.requests if one.path != "/api/show"]
         assert len([one for one in asked if "sound.wav" not in one.path]) == 1

@@ -91,7 +91,7 @@ async def test_the_one_used_longest_ago_makes_room(opener: Opener) -> None:
     pool = WorkspacePool(opener, 3)
     for name in ("a", "b", "c", "a", "d"):
         await use(pool, name)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not any(engine.closed for engine in opener.opened):
             await asyncio.sleep(0)
     assert [engine.name for engine in opener.opened if engine.closed] == ["b"]

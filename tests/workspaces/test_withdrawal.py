@@ -188,7 +188,7 @@ async def test_a_removal_that_was_cut_short_is_completed_by_the_next_start(
         folders.remove()
     async with process() as other:
         await other.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await plane.directory.get("a") is not None:
                 await asyncio.sleep(0.01)
         assert not folders.data.exists()

@@ -149,7 +149,7 @@ async def test_leaving_an_answer_frees_its_slot(model: ChatBackend) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    text, _ = await asyncio.wait_for(read(model.chat(asking(QUESTIONS[0], 4))), 10)
+    text, _ = await asyncio.wait_for(read(model.chat(asking(QUESTIONS[0], 4))), 60)
     assert text
 
 
@@ -157,10 +157,10 @@ async def test_unloading_ends_what_runs(llama: TinyLlama) -> None:
     for engine in ("llamacpp", "mlx"):
         loaded = load_backend("chat", chat_source(llama, engine, context=4096), engine)
         endless = asking("hi", 4000, logit_bias={0: -100.0, 1: -100.0, 2: -100.0})
-        running = asyncio.create_task(read(loaded.chat(endless)))
-        await asyncio.sleep(0.05)
-        await asyncio.wait_for(loaded.aclose(), 10)
+        answer = loaded.chat(endless)
+        assert await anext(answer)
+        await asyncio.wait_for(loaded.aclose(), 60)
         with pytest.raises(ServiceError, match="unloaded"):
-            await asyncio.wait_for(running, 10)
+            await asyncio.wait_for(read(answer), 60)
         with pytest.raises(ServiceError, match="unloaded"):
-            await asyncio.wait_for(read(loaded.chat(asking("hi"))), 10)
+            await asyncio.wait_for(read(loaded.chat(asking("hi"))), 60)
