@@ -31,6 +31,7 @@ from lightrag.errors import UnreadableDocument
 _SKIPPED = frozenset(
     {"pPr", "rPr", "del", "moveFrom", "delText", "instrText", "delInstrText", "Fallback", "sdtPr", "tblPr"}
 )
+_BEFORE_ROWS = ("tblPr", "tblGrid", "bookmarkStart", "bookmarkEnd", "tblPrEx")
 _NOTES = {"footnoteReference": "footnotes", "endnoteReference": "endnotes"}
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 
@@ -52,17 +53,30 @@ def parse(source: Source, out: TextBuilder) -> None:
 
 
 def _body_elements(stream: object) -> Iterator[Element]:
-    """Yield the direct children of the body, each freed once the next is asked for."""
+    """Yield the direct children of the body, and before a table its rows; each freed once the next is asked for."""
     events = etree.iterparse(
         stream, events=("end",), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
     )
     for _, element in events:
         parent = element.getparent()
-        if parent is not None and local(parent) == "body":
+        if parent is None:
+            continue
+        if local(parent) == "body":
             yield element
             element.clear()
             while element.getprevious() is not None:
                 del parent[0]
+        elif local(element) == "tr" and _is_next_row(element, parent):
+            yield element
+            parent.remove(element)
+
+
+def _is_next_row(row: Element, table: Element) -> bool:
+    """Tell whether a row is one of a table in the body, and none that comes before it is still to be written."""
+    above = table.getparent()
+    if local(table) != "tbl" or above is None or local(above) != "body":
+        return False
+    return all(local(element) in _BEFORE_ROWS for element in row.itersiblings(preceding=True))
 
 
 class _Body:
@@ -77,15 +91,20 @@ class _Body:
         self._part_pictures = PartPictures(archive, part, out)
         self._pictures: list[str] = []
         self._in_list = False
+        self._has_rows = False
 
     def write(self, element: Element) -> None:
-        """Write one paragraph, table, or container of them."""
+        """Write one paragraph, row, table with the rest of its rows, or container of them."""
         name = local(element)
         if name == "p":
             self._paragraph(element)
             self._write_pictures()
+        elif name == "tr":
+            self._row(element)
         elif name == "tbl":
-            self._table(element)
+            for row in _rows(element):
+                self._row(row)
+            self._in_list = self._has_rows = False
             self._write_pictures()
         elif name not in _SKIPPED:
             for child in element:
@@ -146,9 +165,15 @@ class _Body:
             return min(level, 6), None
         return 0, depth if depth is not None else self._list_styles.get(style or "")
 
-    def _table(self, table: Element) -> None:
-        self._in_list = False
-        self._out.table([self._text(cell) for cell in _cells(row)] for row in _rows(table))
+    def _row(self, row: Element) -> None:
+        line = "\t".join(" ".join(self._text(cell).split()) for cell in _cells(row)).rstrip("\t")
+        if not line.strip():
+            return
+        if self._has_rows:
+            self._out.line(line)
+        else:
+            self._out.block(line)
+        self._has_rows = True
 
     def _text(self, element: Element) -> str:
         parts: list[str] = []

@@ -16,6 +16,8 @@ from lightrag.errors import TooLarge, UnreadableDocument
 
 _HEADER_WITHIN = 1024
 """Bytes in which viewers look for the header (ISO 32000-1, Annex H.3, note 13)."""
+_REOPENED_AFTER = 500
+"""Pages after which the file is opened anew, which takes milliseconds."""
 _LINE_END_HYPHEN = re.compile("[\x02\ufffe](?:\r?\n)?")
 """What PDFium writes for a hyphen that only divides a word at the end of a line."""
 
@@ -34,6 +36,11 @@ def parse(source: Source, out: TextBuilder) -> None:
         empty, damaged = [], []
         pictures = PdfPictures(document, source.pictures, out)
         for index in range(count):
+            if index and index % _REOPENED_AFTER == 0:
+                # PDFium keeps what it has parsed of every page.
+                document.close()
+                document = _open(source)
+                pictures.go_on_with(document)
             out.start_page(index + 1)
             text = _page_text(document, index)
             if text is None:

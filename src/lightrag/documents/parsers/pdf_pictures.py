@@ -36,6 +36,10 @@ class PdfPictures:
         self._out = out
         self._seen: set[bytes] = set()
 
+    def go_on_with(self, document: pypdfium2.PdfDocument) -> None:
+        """Take the next pages from the same file, opened anew."""
+        self._document = document
+
     def write(self, index: int) -> bool:
         """Note the pictures of a page; return whether any of them is described."""
         if self._rules is None:
