@@ -51,7 +51,7 @@ class Tenant:
 
     async def idle(self) -> None:
         engine = self.engine
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await engine.wait_until_idle()
 
     @property
@@ -165,7 +165,7 @@ async def test_indexing_pauses_at_a_limit_and_goes_on_when_it_is_raised(real: Re
         await _openai(ada, upstream)
         await ada.limit(tokens_per_day=0, force=True)
         await ada.index(ADA, "a.txt")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await ada.get("/documents/pipeline_status")).get("paused_until") is None:
                 await asyncio.sleep(0.05)
         counts = await ada.engine.status_counts()
@@ -318,7 +318,7 @@ async def test_an_estimate_tells_calls_tokens_and_cost_before_they_are_paid(real
         # What waits for a limit can be foreseen, too.
         await ada.limit(tokens_per_day=0, force=True)
         await ada.index(ADA, "a.txt")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await ada.get("/documents/estimate"))["chunks"] != 1:
                 await asyncio.sleep(0.05)
         await ada.limit(tokens_per_day=None)
