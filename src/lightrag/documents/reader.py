@@ -12,7 +12,7 @@ import sys
 from typing import Any, Self
 
 from lightrag.documents import protocol
-from lightrag.documents.builder import Summary, TextCollector
+from lightrag.documents.builder import HELD_CHARS, Summary, TextCollector
 from lightrag.documents.formats import Format, Source
 from lightrag.documents.limits import MIB
 from lightrag.documents.pictures import PictureRules
@@ -43,6 +43,7 @@ class ReaderProcess:
         self.files_read = 0
         self._peak_memory = 0
         self._is_answering = False
+        self._has_read_much = False
 
     @classmethod
     async def start(cls, memory_bytes: int) -> Self:
@@ -61,8 +62,12 @@ class ReaderProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it waits for a file and has not grown large over earlier ones."""
-        return self._process.returncode is None and not self._is_answering and self._peak_memory < _RETIRED_ABOVE
+        """Whether it waits for a file and has not grown large over earlier ones.
+
+        After a long text it goes at once: the server needs the memory to index it, which takes longer than a start.
+        """
+        is_small = self._peak_memory < _RETIRED_ABOVE and not self._has_read_much
+        return self._process.returncode is None and not self._is_answering and is_small
 
     async def read(self, source: Source, format: Format) -> ParsedDocument:
         """Return the text of a file and what is known of it, with its pictures where the source wants them.
@@ -98,7 +103,9 @@ class ReaderProcess:
                 self._is_answering = False
                 if isinstance(result, InvalidInput):
                     raise result
-                return await in_thread(collector.document, result, pictures.take())
+                document = await in_thread(collector.document, result, pictures.take())
+                self._has_read_much = document.length > HELD_CHARS
+                return document
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             await self._process.wait()
             if self.files_read > 1 and not has_begun:

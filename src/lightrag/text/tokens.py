@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+import io
 import re
 import threading
 from binascii import a2b_base64
@@ -132,9 +133,10 @@ def load_tokenizer() -> Tokenizer:
 
 def _read_encoding() -> tiktoken.Encoding:
     table = resources.files(__package__) / "data" / _TABLE
-    # Unpacked in one go, which is faster than reading lines from the archive.
-    lines = gzip.decompress(table.read_bytes()).splitlines()
+    # Unpacked in one go, which is faster than reading lines from the archive; never all lines at once.
+    lines = io.BytesIO(gzip.decompress(table.read_bytes()))
     ranks = {a2b_base64(token): int(rank) for token, rank in map(bytes.split, lines)}
+    del lines
     encoding = tiktoken.Encoding(
         "o200k_base", pat_str=_PATTERN, mergeable_ranks=ranks, special_tokens=_SPECIAL, explicit_n_vocab=None
     )
