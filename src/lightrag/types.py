@@ -29,8 +29,6 @@ ChunkingStrategy = Literal[
 BreakpointType = Literal["percentile", "standard_deviation", "interquartile", "gradient"]
 
 UNKNOWN_SOURCE = "unknown_source"
-
-_SEEN = re.compile(r"[^\s\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 """`file_path` of a document that was inserted without one."""
 
 FIELD_SEPARATOR = "<SEP>"
@@ -39,6 +37,8 @@ FIELD_SEPARATOR = "<SEP>"
 
 BROUGHT_BY = "brought_by"
 """Key in a document's metadata: the token or account that brought it and pays for its indexing, where one did."""
+
+_SEEN = re.compile(r"[^\s\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 
 
 class DocStatus(StrEnum):
