@@ -6,9 +6,12 @@ Importing this imports OpenAI's SDK.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from openai import AsyncStream
-from openai._streaming import ServerSentEvent
+
+if TYPE_CHECKING:
+    from openai._streaming import ServerSentEvent
 
 END_MARK = "[DONE]"
 
