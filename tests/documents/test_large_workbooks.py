@@ -71,7 +71,7 @@ def write(path: Path, first_column: int, options: dict[str, bool]) -> None:
         for row in range(0 if name == "empty" else 600):
             if row % 7 == 3:
                 continue
-            cells = [f"text {row}", ("x  y", "<&>", "é漢", "", "_x0041_ a", "line\nbreak", " lead")[row % 7]]
+            cells = [f"text {row}", ("x  y", "<&>", "é漢", "", "_x0041_ a", "line\nbreak", " lead", "a\x00b")[row % 8]]
             sheet.write_row(row + 2, first_column, cells)
             sheet.write_number(row + 2, first_column + 2, (1, 2.5, 1e20, -3, 0.1, 12345678901234567)[row % 6])
             moment = datetime.datetime(2021, 3, 4) + datetime.timedelta(hours=row)

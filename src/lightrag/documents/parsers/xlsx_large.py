@@ -156,6 +156,7 @@ class SharedStrings:
         return self._unpacked(low)[number - self._block_starts[low]]
 
     def _add(self, text: str) -> None:
+        """Take the next string, which has no line ends: they part the strings of a block."""
         self._count += 1
         if len(self._plain) < _PLAIN:
             self._plain += text.encode("utf-8", "replace")
@@ -170,14 +171,14 @@ class SharedStrings:
 
     def _close_block(self) -> None:
         if self._block:
-            self._blocks.append(zlib.compress("\0".join(self._block).encode("utf-8", "replace"), 1))
+            self._blocks.append(zlib.compress("\n".join(self._block).encode("utf-8", "replace"), 1))
             self._block, self._block_length = [], 0
 
     def _unpacked(self, number: int) -> list[str]:
         if number in self._opened:
             self._opened.move_to_end(number)
         else:
-            self._opened[number] = zlib.decompress(self._blocks[number]).decode("utf-8").split("\0")
+            self._opened[number] = zlib.decompress(self._blocks[number]).decode("utf-8").split("\n")
             if len(self._opened) > _OPENED:
                 self._opened.popitem(last=False)
         return self._opened[number]
