@@ -128,6 +128,8 @@ class OpenAIClient:
         import httpx2
         import openai
 
+        from lightrag.llm import plain_http
+
         # Credentials come from the settings only: what the environment holds for OpenAI must not reach other servers.
         key = f"Bearer {self._api_key}" if self._api_key else openai.Omit()
         headers: dict[str, Any] = {
@@ -136,7 +138,7 @@ class OpenAIClient:
             "OpenAI-Project": openai.Omit(),
         }
         timeout = openai.Timeout(self._timeout, connect=min(_CONNECT_SECONDS, self._timeout or _CONNECT_SECONDS))
-        options = client_options(httpx2, self._gatekeeper)
+        options = client_options(httpx2, self._gatekeeper) or {"mounts": plain_http.mounts()}
         return openai.AsyncOpenAI(
             api_key=self._api_key,
             admin_api_key="",
@@ -146,7 +148,7 @@ class OpenAIClient:
             default_headers=headers | self._headers,
             default_query=self._query,
             _enforce_credentials=False,
-            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, **options) if options else None,
+            http_client=openai.DefaultAsyncHttpxClient(timeout=timeout, **options),
         )
 
 
