@@ -105,6 +105,19 @@ async def test_without_keywords_the_question_itself_is_all_that_is_embedded(film
     assert found.keywords.low_level == ("Stellar Drift",)
 
 
+@pytest.mark.parametrize(
+    ("mode", "asked"),
+    [("local", ("Tiree",)), ("global", ("home",)), ("hybrid", ("Tiree", "home")), ("mix", ("Tiree", "home"))],
+)
+async def test_only_keywords_that_a_mode_searches_with_are_embedded(
+    films: Storage, mode: Mode, asked: tuple[str, ...]
+) -> None:
+    embedding = FakeEmbedding(DIMENSION)
+    param = QueryParam(mode=mode, ll_keywords=["Tiree"], hl_keywords=["home"])
+    await reader(films, embedding=embedding).retrieve(QUESTION, param)
+    assert embedding.batches == [(QUESTION, *asked)]
+
+
 async def test_a_failing_embedding_fails_the_question_with_its_reason(films: Storage) -> None:
     embedding = FakeEmbedding(DIMENSION, failures=[ModelUnreachable("no server at that address")])
     with pytest.raises(ModelUnreachable, match="no server"):

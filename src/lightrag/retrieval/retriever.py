@@ -19,7 +19,9 @@ from lightrag.retrieval.budget import (
 )
 from lightrag.retrieval.candidates import (
     DENSE,
+    ENTITIES,
     LISTS_OF_MODE,
+    RELATIONS,
     SPARSE,
     CandidateFinder,
     Candidates,
@@ -232,15 +234,16 @@ class Retriever:
         return dataclasses.replace(found, sparse=await self._sparse.rank(weights, found.dense, found.lexical))
 
     async def _vectors(self, question: str, param: QueryParam, found: FoundKeywords) -> QueryVectors:
-        """Embed the question and its keywords in one call, and choose what is searched for.
+        """Embed the question and those of its keywords that the mode searches with, in one call, and choose what for.
 
         Words picked from the text add nothing to the question itself. Keywords of a model are read together with the
         question, since they lose what binds them; those that were given stand for themselves, but in `mix`, whose
         walk starts best at relations near the question.
         """
         keywords = Keywords() if found.origin == "text" else found.keywords
-        low = ", ".join(keywords.low_level) or question
-        high = ", ".join(keywords.high_level) or question
+        lists = LISTS_OF_MODE[param.mode]
+        low = ", ".join(keywords.low_level if ENTITIES in lists else ()) or question
+        high = ", ".join(keywords.high_level if RELATIONS in lists else ()) or question
         asked, names, themes = await self._embedder.vectors([question, low, high])
         if found.origin == "model":
             return QueryVectors(asked, between(asked, names), between(asked, themes))
