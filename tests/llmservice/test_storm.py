@@ -52,7 +52,7 @@ async def ask(client: httpx.AsyncClient, number: int, *, leaves: bool) -> str:
     except httpx.TimeoutException:
         return "left"
     if answer.status_code != 200:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # so that most still wait when a worker that was killed is back
         return str(answer.status_code)
     said = answer.text
     others = [
