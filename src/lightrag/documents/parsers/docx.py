@@ -15,6 +15,7 @@ from lightrag.documents.archive import SafeArchive
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.ooxml import (
+    SAFE_XML,
     Element,
     PartPictures,
     attribute,
@@ -54,9 +55,7 @@ def parse(source: Source, out: TextBuilder) -> None:
 
 def _body_elements(stream: object) -> Iterator[Element]:
     """Yield the direct children of the body, and before a table its rows; each freed once the next is asked for."""
-    events = etree.iterparse(
-        stream, events=("end",), resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
-    )
+    events = etree.iterparse(stream, events=("end",), **SAFE_XML)
     for _, element in events:
         parent = element.getparent()
         if parent is None:

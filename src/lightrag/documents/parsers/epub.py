@@ -20,7 +20,7 @@ from lightrag.documents.decoding import read_markup
 from lightrag.documents.formats import Source
 from lightrag.documents.parsers.html import feed_html
 from lightrag.documents.parsers.markup import Fetch, MarkupRenderer, MarkupTarget, TableKinds
-from lightrag.documents.parsers.ooxml import Element, children, local, parse_xml
+from lightrag.documents.parsers.ooxml import SAFE_XML, Element, children, local, parse_xml
 from lightrag.errors import UnreadableDocument
 
 _FONT_OBFUSCATION = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
@@ -117,12 +117,7 @@ def feed_xml(pieces: Iterable[str], target: MarkupTarget) -> None:
     parser = etree.XMLParser(
         target=target,
         encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
+        **SAFE_XML,
     )
     for piece in pieces:
         parser.feed(piece.encode("utf-8"))

@@ -12,7 +12,7 @@ from lxml import etree
 from lightrag.documents.archive import SafeArchive
 from lightrag.documents.builder import TextBuilder
 from lightrag.documents.formats import Source
-from lightrag.documents.parsers.ooxml import Element, attribute, local, parse_xml
+from lightrag.documents.parsers.ooxml import SAFE_XML, Element, attribute, local, parse_xml
 from lightrag.errors import UnreadableDocument
 
 _BODY_DEPTH = 2
@@ -56,12 +56,7 @@ def _blocks(stream: object) -> Iterator[Element]:
     events = etree.iterparse(
         stream,
         events=("start", "end"),
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
+        **SAFE_XML,
     )
     depth, is_body = 0, False
     for event, element in events:

@@ -6,7 +6,7 @@ Elements are matched by local name, so both the transitional and the strict form
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lxml import etree
@@ -20,16 +20,21 @@ Element = Any
 _RELATIONSHIP_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 _STRICT_RELATIONSHIP_ID = "{http://purl.oclc.org/ooxml/officeDocument/relationships}id"
 
+SAFE_XML: Mapping[str, bool] = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+    "remove_comments": True,
+    "remove_pis": True,
+}
+"""Options of lxml's parsers for files of strangers."""
+
 
 def parse_xml(data: bytes) -> Element:
     """Parse a part. Entities are not resolved, DTDs not loaded, and very deep or very long nodes refused."""
     parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
+        **SAFE_XML,
     )
     return etree.fromstring(data, parser)
 
