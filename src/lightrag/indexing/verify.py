@@ -201,15 +201,25 @@ class Verifier:
 
     async def _check_chunks(self, found: _Findings, owned: dict[str, str]) -> dict[StaleKey, str]:
         expected: dict[StaleKey, str] = {}
+        passages = await self._passages()
+        surplus, missing = set(passages or ()), 0
         async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
             chunk = chunk_of_row(key, row)
             found.report.chunks += 1
+            is_found = passages is None or key in passages
+            missing += not is_found
+            surplus.discard(key)
             if owned.get(key) != chunk.doc_id and not await self._is_unlisted(found, owned, chunk):
                 found.report.note(f"chunk {key}: no document claims it")
                 found.orphan_chunks.append(key)
                 continue
             expected[StaleKey(StaleKind.CHUNK, key)] = text_hash(chunk.content)
-        await self._check_text_index(found)
+            # Where the index is unsound, none of its entries is trusted.
+            if passages is not None and (not is_found or found.disagreements.indexes):
+                found.unindexed_chunks.append(chunk)
+        if missing or surplus:
+            found.report.note(f"the text index lacks {missing} chunks and holds {len(surplus)} that are gone")
+        found.surplus_passages += sorted(surplus)
         await self._check_extractions(found, owned)
         return expected
 
@@ -226,25 +236,17 @@ class Verifier:
         owned[chunk.id] = record.id
         return True
 
-    async def _check_text_index(self, found: _Findings) -> None:
-        """Look for chunks that cannot be found by their words; where the index is unsound, take all for such."""
+    async def _passages(self) -> set[str] | None:
+        """Return the chunks that can be found by their words; None where there is no text index."""
         lexical = self._storage.lexical
         if lexical is None:
-            return
+            return None
         indexed: set[str] = set()
         after = ""
         while keys := await lexical.scan(after=after, limit=PAGE):
             after = keys[-1]
             indexed.update(keys)
-        missing, orphans = 0, set(found.orphan_chunks)
-        async for key, row in _rows(self._storage, Namespace.TEXT_CHUNKS):
-            missing += key not in indexed
-            if key not in orphans and (key not in indexed or found.disagreements.indexes):
-                found.unindexed_chunks.append(chunk_of_row(key, row))
-            indexed.discard(key)
-        if missing or indexed:
-            found.report.note(f"the text index lacks {missing} chunks and holds {len(indexed)} that are gone")
-        found.surplus_passages += sorted(indexed)
+        return indexed
 
     async def _check_extractions(self, found: _Findings, owned: dict[str, str]) -> None:
         overlay = await self._fold.overlays.current(self._storage)
