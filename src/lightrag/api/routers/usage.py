@@ -26,7 +26,7 @@ from lightrag.tenancy.contracts import ModelType
 if TYPE_CHECKING:
     from lightrag.indexing.re_embedding import ReEmbeddingStatus
     from lightrag.tenancy.control_plane import ControlPlane
-    from lightrag.tenancy.limits import LimitKind, LimitState, Subject
+    from lightrag.tenancy.limits import Limit, LimitKind, LimitState, Subject
     from lightrag.tenancy.usage import Part, UsageSum
 
 router = APIRouter(
@@ -203,8 +203,7 @@ async def get_token_limits(token_id: TokenId, plane: PlaneDep, admin: ServerAdmi
     from lightrag.tenancy.limits_admin import LimitAdmin
 
     subject = Subject("token", token_id)
-    await LimitAdmin(plane.database, plane.audit).limits_of(subject)
-    return await _states(plane, subject)
+    return await _states_of(plane, await LimitAdmin(plane.database, plane.audit).limits_of(subject))
 
 
 @tokens.put("/tokens/{token_id}/limits", operation_id="set_token_limits", openapi_extra=body_of(LimitWish))
@@ -315,8 +314,13 @@ def _wanted(fields: Mapping[str, Any]) -> tuple[dict[LimitKind, int | None], boo
 async def _states(plane: ControlPlane, subject: Subject) -> dict[str, Any]:
     from lightrag.tenancy.limits import LimitBook
 
-    book = LimitBook(plane.database)
-    states = await book.states(await book.limits_of(subject))
+    return await _states_of(plane, await LimitBook(plane.database).limits_of(subject))
+
+
+async def _states_of(plane: ControlPlane, limits: Sequence[Limit]) -> dict[str, Any]:
+    from lightrag.tenancy.limits import LimitBook
+
+    states = await LimitBook(plane.database).states(limits)
     return {state.limit.kind.value: _state(state) for state in states}
 
 
