@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from lightrag.cli.local_models import PresentControl
 from lightrag.errors import Conflict, LightRAGError, NotFound, StorageUnavailable
 from lightrag.settings import Settings, load_settings
 from lightrag.tenancy.audit import Actor
@@ -51,21 +52,6 @@ class Engine:
         self.closed = True
 
 
-class Control:
-    """A control plane that is open."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-
-    async def plane(self) -> ControlPlane:
-        """Return it."""
-        return self._plane
-
-    async def existing(self) -> ControlPlane | None:
-        """Return it."""
-        return self._plane
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Those of a server without a default workspace."""
@@ -89,7 +75,7 @@ def process(settings: Settings, plane: ControlPlane) -> Site:
         async def opened(settings: Settings, name: str) -> Any:
             return Engine(settings, name)
 
-        tenants = Tenants(settings, Control(plane), opened)
+        tenants = Tenants(settings, PresentControl(plane), opened)
         try:
             yield tenants
         finally:
