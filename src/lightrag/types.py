@@ -31,6 +31,9 @@ BreakpointType = Literal["percentile", "standard_deviation", "interquartile", "g
 UNKNOWN_SOURCE = "unknown_source"
 """`file_path` of a document that was inserted without one."""
 
+CUT = "length"
+"""`finish_reason` of an answer that was cut off."""
+
 FIELD_SEPARATOR = "<SEP>"
 """Joins several values in one string field (descriptions, file paths, chunk ids), as LightRAG writes them."""
 
@@ -359,7 +362,7 @@ class Outcome:
     @property
     def is_cut(self) -> bool:
         """Whether the answer was cut off at a length limit."""
-        return self.finish_reason == "length"
+        return self.finish_reason == CUT
 
 
 @dataclasses.dataclass(slots=True)

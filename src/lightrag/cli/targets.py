@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from lightrag.errors import InvalidInput, LightRAGError
-from lightrag.types import DocStatus, DocumentFilter, JsonObject, Mode, TagValue
+from lightrag.types import CUT, DocStatus, DocumentFilter, JsonObject, Mode, TagValue
 
 
 class NoServer(LightRAGError):
@@ -96,7 +96,7 @@ class Ending:
     @property
     def is_cut(self) -> bool:
         """Whether the answer was cut off at the model's length limit."""
-        return self.finish_reason == "length"
+        return self.finish_reason == CUT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from lightrag.prompts import fill
 from lightrag.storage.contracts import Namespace, Storage, Touched
 from lightrag.storage.rows import pair_of_key
 from lightrag.text.sentences import sentences
+from lightrag.types import CUT
 
 COUNTED = 1000
 ROUND = 64
@@ -155,7 +156,7 @@ class Summarizer:
             except LightRAGError as error:
                 return error
         text = reply.text.strip()
-        return _whole_sentences(text) if reply.finish_reason == "length" else text
+        return _whole_sentences(text) if reply.finish_reason == CUT else text
 
 
 def _caller(payer: str) -> Caller:

@@ -9,10 +9,9 @@ from lightrag.llm.contracts import ChatDelta, ChatReply, ChatRequest, Message, U
 from lightrag.llm.endpoint import Endpoint
 from lightrag.llm.thinking import ThinkingHabit, ThinkingSplitter, split_thinking
 from lightrag.llm.usage import estimate_usage
+from lightrag.types import CUT
 
 Speaker = Literal["user", "assistant"]
-CUT = "length"
-"""How an answer ended that was cut off."""
 
 _FINISH: Mapping[str, str] = {
     "stop": "stop",

@@ -26,7 +26,7 @@ import orjson
 from lightrag.errors import StorageError
 from lightrag.llm.contracts import ChatDelta, ChatModel, ChatReply, ChatRequest, ModelFacts, Role
 from lightrag.llm.limiter import closing
-from lightrag.types import JsonObject
+from lightrag.types import CUT, JsonObject
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ CACHED_ROLES = frozenset({Role.EXTRACT, Role.SUMMARY, Role.KEYWORDS})
 _OF_THEIR_MODEL = frozenset({Role.KEYWORDS, Role.ANSWER})
 """Roles whose answers are kept under the model that gave them."""
 
-_CUT = frozenset({"length", "content_filter"})
+_NOT_WHOLE = frozenset({CUT, "content_filter"})
 """Ends of answers that are not whole."""
 _KEPT_CUT = frozenset({Role.EXTRACT, Role.SUMMARY})
 """Roles whose answers are kept also where they were cut off."""
@@ -227,7 +227,7 @@ class CachedChat:
         return ChatReply(row["return"], str(reason), from_cache=True, given_by=str(given_by))
 
     async def _keep(self, request: ChatRequest, reply: ChatReply) -> None:
-        if reply.finish_reason in _CUT and request.role not in _KEPT_CUT:
+        if reply.finish_reason in _NOT_WHOLE and request.role not in _KEPT_CUT:
             return
         answered_by = reply.model if request.role in _OF_THEIR_MODEL else ""
         key = cache_key(self._model.facts, request, self._mode, answered_by)

@@ -22,6 +22,7 @@ from lightrag.errors import (
     ModelUnreachable,
     UnusableAnswer,
 )
+from lightrag.types import CUT
 
 _CONTEXT_SIGNS = (
     "context_length_exceeded",
@@ -136,7 +137,7 @@ class Endpoint:
 
     def empty(self, finish_reason: str) -> UnusableAnswer:
         """Return the error for an answer without text."""
-        if finish_reason == "length":
+        if finish_reason == CUT:
             return self.unusable("the answer was cut off before any text came", "allow more tokens for the answer")
         return self.unusable(f"the answer is empty (finish reason '{finish_reason}')")
 
